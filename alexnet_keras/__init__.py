@@ -1,0 +1,38 @@
+"""AlexNet for Keras 3: the network of 2012, its pipeline and its recipe."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "alexnet_keras.layers": (
+        "AdaptiveAveragePooling2D",
+        "GroupedConv2D",
+        "LocalResponseNormalization",
+        "WithinMapNormalization",
+    ),
+    "alexnet_keras.configuration": ("VARIANTS", "Augmentation", "TrainingConfig"),
+    "alexnet_keras.model": (
+        "AlexNet",
+        "decode_predictions",
+        "layer_costs",
+        "preprocess_input",
+    ),
+    "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
+    "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
+    "alexnet_keras.training": ("MomentumSGD", "Run", "load_run", "train"),
+    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = ["__version__", *sorted(_MODULE_OF)]
+
+
+def __getattr__(name):
+    # Keras takes seconds to import: the command line answers --help before it needs it.
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,334 @@
+"""The command line: `alexnet-keras`, or `python -m alexnet_keras`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from alexnet_keras import __version__
+from alexnet_keras.configuration import PRECISIONS, VARIANTS, TrainingConfig
+
+# Nothing that imports Keras stands up here: --help and argument errors come at once.
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: the arguments; `None` for those of the process.
+
+    Returns:
+        The exit status: 0, or 1 where something could not be done; 130 when interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return arguments.command(arguments) or 0
+    except (ValueError, OSError) as error:
+        print(f"alexnet-keras: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("alexnet-keras: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="alexnet-keras",
+        description="AlexNet for Keras 3: look at the network, train it, evaluate it, use it.",
+        epilog="`alexnet-keras COMMAND --help` tells more of a command.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name, function, help):
+        sub = commands.add_parser(
+            name,
+            help=help,
+            description=f"{help[0].upper()}{help[1:]}.",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    summary = command("summary", _summary, "print every layer's shape, parameters and cost")
+    _add_network_options(summary, image_size=227, width=1.0)
+    summary.add_argument("--classes", type=int, default=1000, help="number of classes")
+
+    train = command("train", _train, "train a network and write a report")
+    defaults = TrainingConfig()
+    data = train.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default=defaults.data,
+        metavar="NAME_OR_FOLDER",
+        help="the embedded set (openclipart), a folder of class folders, or a TensorFlow Datasets "
+        "name such as imagenette/160px-v2",
+    )
+    data.add_argument("--data-dir", help="folder where TensorFlow Datasets keeps its data")
+    data.add_argument(
+        "--validation-fraction",
+        type=float,
+        default=defaults.validation_fraction,
+        help="held out where the data has no split of its own",
+    )
+    data.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be decoded, list them"
+    )
+    _add_network_options(train, image_size=defaults.image_size, width=defaults.width)
+    network = train.add_argument_group("start")
+    network.add_argument(
+        "--initialization",
+        choices=("he", "variant"),
+        default=defaults.initialization,
+        help="initial weights: He et al.'s, or the variant's own, made for full width",
+    )
+    network.add_argument("--seed", type=int, default=defaults.seed, help="of everything at random")
+    recipe = train.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=int, default=defaults.epochs, help="passes over the data")
+    recipe.add_argument("--batch-size", type=int, default=defaults.batch_size, help="pictures")
+    recipe.add_argument(
+        "--learning-rate", type=float, default=defaults.learning_rate, help="at the start"
+    )
+    recipe.add_argument("--momentum", type=float, default=defaults.momentum, help="kept of a step")
+    recipe.add_argument(
+        "--weight-decay", type=float, default=defaults.weight_decay, help="of kernels, coupled"
+    )
+    recipe.add_argument(
+        "--schedule",
+        choices=("plateau", "cosine", "constant"),
+        default=defaults.schedule,
+        help="of the learning rate: divided by 10 when validation error is flat, or half a cosine",
+    )
+    recipe.add_argument(
+        "--patience", type=int, default=defaults.patience, help="epochs that plateau waits"
+    )
+    recipe.add_argument(
+        "--precision",
+        choices=tuple(PRECISIONS),
+        default=defaults.precision,
+        help="of the arithmetic; weights stay float32",
+    )
+    pictures = train.add_argument_group("augmentation")
+    for name, text in (("crop", "crops at random"), ("mirror", "mirror images")):
+        pictures.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=True, help=text
+        )
+    pictures.add_argument(
+        "--color-noise",
+        type=float,
+        default=defaults.color_noise,
+        help="standard deviation of the PCA colour noise, 0 for none",
+    )
+    pictures.add_argument(
+        "--mean", choices=("color", "image"), default=defaults.mean, help="what is subtracted"
+    )
+    train.add_argument(
+        "--out", type=Path, help="folder of the run, new or empty (default: runs/DATA-VARIANT)"
+    )
+
+    evaluate = command("evaluate", _evaluate, "evaluate a run on one of its splits")
+    evaluate.add_argument("run", type=Path, help="folder that train wrote")
+    evaluate.add_argument("--split", choices=("train", "validation"), default="validation", help="")
+    evaluate.add_argument("--batch-size", type=int, default=128, help="pictures")
+    evaluate.add_argument("--data-dir", help="where TensorFlow Datasets keeps its data, if moved")
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the report (default: evaluation-SPLIT-VIEWS in the run)",
+    )
+
+    predict = command("predict", _predict, "name what is in pictures")
+    predict.add_argument("run", type=Path, help="folder that train wrote")
+    predict.add_argument("pictures", type=Path, nargs="+", help="files, or folders of them")
+    predict.add_argument("--top", type=int, default=5, help="how many classes to print")
+    predict.add_argument("--json", action="store_true", help="print JSON")
+    for sub in (evaluate, predict):
+        sub.add_argument(
+            "--views", type=int, choices=(1, 10), default=1, help="central crop, or the paper's ten"
+        )
+        sub.add_argument(
+            "--weights", choices=("best", "last"), default="best", help="of which epoch"
+        )
+    return parser
+
+
+def _add_network_options(parser, image_size, width):
+    network = parser.add_argument_group("network")
+    network.add_argument("--variant", choices=tuple(VARIANTS), default="paper", help="see README")
+    network.add_argument("--width", type=float, default=width, help="factor of maps and units")
+    network.add_argument("--image-size", type=int, default=image_size, help="pixels, at least 64")
+    network.add_argument("--activation", default="relu", help="of the hidden layers")
+    network.add_argument(
+        "--normalization",
+        choices=("lrn", "batch", "none"),
+        help="after conv1 and conv2 (default: the variant's)",
+    )
+    network.add_argument(
+        "--columns", type=int, choices=(1, 2), help="of the network (default: the variant's)"
+    )
+    network.add_argument(
+        "--overlapping",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="pools of 3 x 3 with stride 2, else 2 x 2",
+    )
+    network.add_argument("--dropout", type=float, default=0.5, help="in fc6 and fc7")
+
+
+def _quiet() -> None:
+    """Keeps TensorFlow's notes about itself off the screen."""
+    import logging
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _summary(arguments) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from alexnet_keras.model import AlexNet, layer_costs
+
+    size = arguments.image_size
+    model = AlexNet(
+        input_shape=(size, size, 3),
+        classes=arguments.classes,
+        variant=arguments.variant,
+        width=arguments.width,
+        activation=arguments.activation,
+        normalization=arguments.normalization,
+        columns=arguments.columns,
+        overlapping=arguments.overlapping,
+        dropout=arguments.dropout,
+    )
+    costs = layer_costs(model)
+    table = Table(
+        title=f"AlexNet, variant {arguments.variant}: {VARIANTS[arguments.variant].source}"
+    )
+    table.add_column("layer")
+    table.add_column("kind")
+    for header in ("output", "parameters", "multiply-adds", "activations, kB"):
+        table.add_column(header, justify="right")
+    for cost in costs:
+        table.add_row(
+            cost.name,
+            cost.kind,
+            " x ".join(map(str, cost.output_shape)),
+            f"{cost.parameters:,}" if cost.parameters else "",
+            f"{cost.multiply_adds:,}" if cost.multiply_adds else "",
+            f"{cost.activation_bytes / 1e3:,.1f}",
+        )
+    total = sum(cost.multiply_adds for cost in costs)
+    memory = sum(cost.activation_bytes for cost in costs)
+    table.add_section()
+    table.add_row("all", "", "", f"{model.count_params():,}", f"{total:,}", f"{memory / 1e3:,.1f}")
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(table)
+    console.print(
+        f"Weights: {4 * model.count_params() / 1e6:,.1f} MB in float32; in training the gradient "
+        "and the momentum take as much again each. Multiply-adds and activations are for one image."
+    )
+
+
+def _free_folder(config: TrainingConfig) -> Path:
+    """runs/DATA-VARIANT, or the first of -2, -3, ... that is free."""
+    name = Path(config.data).name if Path(config.data).is_dir() else config.data.replace("/", "-")
+    folder = Path("runs") / f"{name}-{config.variant}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = folder.with_name(f"{name}-{config.variant}-{number}")
+    return folder
+
+
+def _train(arguments) -> None:
+    names = {field.name for field in dataclasses.fields(TrainingConfig)}
+    config = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
+    out = arguments.out or _free_folder(config)
+    _quiet()
+
+    from alexnet_keras.evaluation import evaluate, write_report
+    from alexnet_keras.training import train
+
+    run = train(config, out, verbose=1 if sys.stdout.isatty() else 2)
+    dataset = run.open_dataset()
+    if dataset.skipped:
+        print(f"{len(dataset.skipped)} files could not be decoded and were left out:")
+        print(*(f"  {path}" for path in dataset.skipped), sep="\n")
+    for views in (1, 10):
+        result = evaluate(run.model, dataset, run.statistics, views=views, mean=config.mean)
+        _print_result(result)
+        if views == 1:
+            write_report(out, result, dataset, "validation", run.log())
+    print(f"The run is in {out}: best.keras, log.csv, report.json and its pictures.")
+
+
+def _print_result(result) -> None:
+    view = "central crop" if result.views == 1 else "mean of ten views"
+    print(
+        f"{result.pictures} pictures, {view}: top-1 error {result.top1_error:.2%}, top-5 error "
+        f"{result.top5_error:.2%} (always naming the largest class: top-1 error "
+        f"{1 - result.largest_class_share:.2%})"
+    )
+
+
+def _evaluate(arguments) -> None:
+    _quiet()
+    from alexnet_keras.evaluation import evaluate, write_report
+    from alexnet_keras.training import load_run
+
+    run = load_run(arguments.run, arguments.weights)
+    if arguments.data_dir:
+        config = dataclasses.replace(run.config, data_dir=arguments.data_dir)
+        run = dataclasses.replace(run, config=config)
+    dataset = run.open_dataset()
+    result = evaluate(
+        run.model,
+        dataset,
+        run.statistics,
+        split=arguments.split,
+        views=arguments.views,
+        batch_size=arguments.batch_size,
+        mean=run.config.mean,
+    )
+    _print_result(result)
+    out = arguments.out or arguments.run / f"evaluation-{arguments.split}-{arguments.views}"
+    write_report(out, result, dataset, arguments.split)
+    print(f"The report is in {out}.")
+
+
+def _predict(arguments) -> int:
+    _quiet()
+    from alexnet_keras.datasets import DataError, picture_files
+    from alexnet_keras.evaluation import predict
+    from alexnet_keras.model import decode_predictions
+    from alexnet_keras.training import load_run
+
+    run = load_run(arguments.run, arguments.weights)
+    files = [
+        file
+        for path in arguments.pictures
+        for file in (picture_files(path) if path.is_dir() else [path])
+    ]
+    failed, rows = 0, []
+    results = predict(run.model, files, run.statistics, views=arguments.views, mean=run.config.mean)
+    for path, probabilities in results:
+        if isinstance(probabilities, DataError):
+            failed += 1
+            print(f"alexnet-keras: error: {probabilities}", file=sys.stderr)
+            continue
+        best = decode_predictions(probabilities[None], arguments.top, run.class_names)[0]
+        rows.append({"path": path, "classes": [{"name": n, "probability": p} for n, p in best]})
+        if not arguments.json:
+            print(path)
+            print(*(f"  {probability:7.2%}  {name}" for name, probability in best), sep="\n")
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""The paper's picture pipeline: crops, mirror images, PCA colour noise, ten views.
+
+Pictures are scaled so that the shorter side is 256 pixels and cut to the central 256 x 256; 227 x
+227 crops of that are trained on (section 4.1). Other input sizes keep the proportion.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_keras.configuration import Augmentation
+from alexnet_keras.datasets import ImageDataset, checked, decode_image
+
+
+def square_side(image_size: int) -> int:
+    """Side in pixels of the square that crops are taken from: 256 for 227 (and 224)."""
+    return 256 if image_size in (224, 227) else round(image_size * 256 / 227)
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorStatistics:
+    """What the pipeline has to know of the training set's colours; RGB, 0 to 255.
+
+    Attributes:
+        mean: mean colour, float32 of shape `(3,)`.
+        deviations: standard deviations along the principal components, largest first, `(3,)`.
+        components: principal components, one a column, `(3, 3)`.
+        mean_image: mean of the central squares, `(side, side, 3)`; `None` if unknown.
+    """
+
+    mean: np.ndarray
+    deviations: np.ndarray
+    components: np.ndarray
+    mean_image: np.ndarray | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Writes an `.npz` file."""
+        arrays = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        with open(path, "wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ColorStatistics":
+        """Reads what `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(**arrays)
+
+
+IMAGENET_STATISTICS = ColorStatistics(
+    # Mean: Caffe's `imagenet_mean`. Components: `datasets/imagenet.lua` in the repository
+    # facebook/fb.resnet.torch, whose eigenvalues are variances for pixels from 0 to 1.
+    mean=np.array([123.68, 116.779, 103.939], "float32"),
+    deviations=255 * np.sqrt(np.array([0.2175, 0.0188, 0.0045], "float32")),
+    components=np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]],
+        "float32",
+    ),
+)
+"""Of ImageNet's training set, used where the data set is `imagenet2012`."""
+
+
+def color_statistics(dataset: ImageDataset, image_size: int) -> ColorStatistics:
+    """Mean image and principal components of colour of the training split, in one pass over it.
+
+    Section 4.1 of the paper: "PCA on the set of RGB pixel values throughout the training set". For
+    `imagenet2012` the published constant is returned instead.
+
+    Args:
+        dataset: its training split is read.
+        image_size: side in pixels of the network's input.
+
+    Returns:
+        The `ColorStatistics` of the squares that crops are taken from.
+
+    Raises:
+        DataError: if a picture cannot be decoded; the message names the first ones.
+    """
+    if dataset.name.partition("/")[0].partition(":")[0] == "imagenet2012":
+        return IMAGENET_STATISTICS
+    side = square_side(image_size)
+
+    def moments(batch):
+        pixels = tf.cast(tf.reshape(batch, (-1, 3)), tf.float64)
+        products = tf.matmul(pixels, pixels, transpose_a=True)
+        return tf.reduce_sum(tf.cast(batch, tf.float64), axis=0), products
+
+    squares = dataset.encoded("train").map(
+        lambda example: central_square(decode_image(example["image"]), side),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    total, products = np.zeros((side, side, 3)), np.zeros((3, 3))
+    batches = squares.batch(64).map(moments)
+    for image_sum, product_sum in checked(batches, dataset, "train"):
+        total += image_sum
+        products += product_sum
+    mean_image = total / dataset.sizes["train"]
+    mean = mean_image.mean(axis=(0, 1))
+    covariance = products / (dataset.sizes["train"] * side * side) - np.outer(mean, mean)
+    variances, components = np.linalg.eigh(covariance)
+    return ColorStatistics(
+        mean=mean.astype("float32"),
+        deviations=np.sqrt(np.maximum(variances[::-1], 0)).astype("float32"),
+        components=components[:, ::-1].astype("float32"),
+        mean_image=mean_image.astype("float32"),
+    )
+
+
+def central_square(image: tf.Tensor, side: int) -> tf.Tensor:
+    """Scales the shorter side to `side` pixels and cuts the central square out.
+
+    Args:
+        image: `(height, width, 3)`, 0 to 255.
+        side: pixels.
+
+    Returns:
+        float32 of shape `(side, side, 3)`, 0 to 255.
+    """
+    size = tf.shape(image)[:2]
+    short = tf.reduce_min(size)
+    scaled = tf.maximum(side, tf.cast(tf.round(size * side / short), tf.int32))
+    image = tf.cast(image, tf.float32)
+    image = tf.cond(
+        short == side,
+        lambda: image,
+        lambda: tf.clip_by_value(tf.image.resize(image, scaled, antialias=True), 0, 255),
+    )
+    top, left = tf.unstack((scaled - side) // 2)
+    return tf.ensure_shape(image[top : top + side, left : left + side], (side, side, 3))
+
+
+PAPER = Augmentation()
+
+
+def _subtracted(statistics: ColorStatistics, image_size: int, mean: str) -> np.ndarray:
+    if mean == "color":
+        return statistics.mean
+    if statistics.mean_image is None:
+        raise ValueError("`mean='image'` needs statistics with a mean image, which these lack")
+    side, margin = square_side(image_size), (square_side(image_size) - image_size) // 2
+    if statistics.mean_image.shape != (side, side, 3):
+        raise ValueError(
+            f"The mean image must be {side} x {side} for {image_size}-pixel crops. "
+            f"Received: {statistics.mean_image.shape}"
+        )
+    return statistics.mean_image[margin : margin + image_size, margin : margin + image_size]
+
+
+def training_batches(
+    dataset: ImageDataset,
+    statistics: ColorStatistics,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation = PAPER,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of the training split, epoch after epoch without end.
+
+    All random choices follow from `seed`, the epoch and the picture's place in it, whatever the
+    number of threads; `first_epoch` starts as if that many epochs had been drawn.
+
+    Args:
+        dataset: its training split is read.
+        statistics: of the same data, from `color_statistics`.
+        image_size: side in pixels of the network's input.
+        batch_size: pictures; the last batch of an epoch holds what is left.
+        seed: integer.
+        augmentation: what is done to the pictures.
+        first_epoch: number of the first epoch, from 0.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`
+        with the mean subtracted, and int64 `(batch,)`.
+    """
+    side, margin = square_side(image_size), square_side(image_size) - image_size
+    subtracted = _subtracted(statistics, image_size, augmentation.mean)
+    directions = (statistics.components * statistics.deviations).T * augmentation.color_noise
+    count = dataset.sizes["train"]
+
+    def one_picture(place, example):
+        image = central_square(decode_image(example["image"]), side)
+        key = tf.stack([tf.cast(seed, tf.int64), place])
+        top, left, flip = tf.unstack(tf.random.stateless_uniform((3,), key))
+        if augmentation.crop:
+            offsets = [tf.cast(u * (margin + 1), tf.int32) for u in (top, left)]
+        else:
+            offsets = [margin // 2] * 2
+        image = tf.slice(image, [*offsets, 0], (image_size, image_size, 3))
+        if augmentation.mirror:
+            image = tf.cond(flip < 0.5, lambda: image[:, ::-1], lambda: image)
+        noise = tf.random.stateless_normal((3,), key + tf.constant([1 << 32, 0], tf.int64))
+        return image, tf.linalg.matvec(directions, noise, transpose_a=True), example["label"]
+
+    def one_batch(images, offsets, labels):
+        return images - subtracted + offsets[:, None, None, :], labels
+
+    def one_epoch(epoch):
+        shuffled = dataset.shuffled("train", tf.stack([tf.cast(seed, tf.int64), epoch]))
+        places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)
+        return (
+            tf.data.Dataset.zip((places, shuffled))
+            .map(one_picture, num_parallel_calls=tf.data.AUTOTUNE)
+            .batch(batch_size)
+            .map(one_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int32").max)
+    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(
+    dataset: ImageDataset,
+    split: str,
+    statistics: ColorStatistics,
+    *,
+    image_size: int,
+    batch_size: int,
+    mean: str = "color",
+    views: int = 1,
+) -> tf.data.Dataset:
+    """Batches of a split in a fixed order: the central crop, or the paper's ten views.
+
+    Args:
+        dataset, split: what is read.
+        statistics: of the training data.
+        image_size: side in pixels of the network's input.
+        batch_size: pictures; the last batch holds what is left.
+        mean: `"color"` or `"image"`, as in training.
+        views: 1 or 10.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`, or
+        `(batch, 10, image_size, image_size, 3)` for ten views, and int64 `(batch,)`.
+
+    Raises:
+        ValueError: if `views` is neither 1 nor 10.
+    """
+    prepare = picture_preparation(statistics, image_size=image_size, mean=mean, views=views)
+    return (
+        dataset.decoded(split)
+        .map(
+            lambda example: (prepare(example["image"]), example["label"]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def picture_preparation(
+    statistics: ColorStatistics, *, image_size: int, mean: str = "color", views: int = 1
+):
+    """The function that makes one decoded picture into the network's input, for testing.
+
+    It takes uint8 `(height, width, 3)` and returns float32 `(image_size, image_size, 3)`, or `(10,
+    image_size, image_size, 3)` for ten views.
+    """
+    if views not in (1, 10):
+        raise ValueError(f"`views` must be 1 or 10. Received: {views!r}")
+    side = square_side(image_size)
+    subtracted = _subtracted(statistics, image_size, mean)
+
+    def prepare(image):
+        square = central_square(image, side)
+        if views == 10:
+            return ten_views(square, image_size) - subtracted
+        margin = (side - image_size) // 2
+        return square[margin : margin + image_size, margin : margin + image_size] - subtracted
+
+    return prepare
+
+
+def ten_views(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """The four corners and the centre of a square picture, and their mirror images.
+
+    Section 4.1 of the paper: its predictions are the mean of the softmax over these ten.
+
+    Args:
+        image: `(side, side, channels)`.
+        image_size: side in pixels of each view, at most `side`.
+
+    Returns:
+        `(10, image_size, image_size, channels)`: top left, top right, bottom left, bottom right,
+        centre, then the mirror images of these in the same order.
+
+    Raises:
+        ValueError: if the views are larger than the picture.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from alexnet_keras import ten_views
+    >>> ten_views(np.arange(9.0).reshape(3, 3, 1), 1)[:, 0, 0, 0].numpy().tolist()
+    [0.0, 2.0, 6.0, 8.0, 4.0, 0.0, 2.0, 6.0, 8.0, 4.0]
+    """
+    margin = image.shape[0] - image_size
+    if margin < 0 or image.shape[1] != image.shape[0]:
+        raise ValueError(
+            f"`image` must be a square of at least {image_size} pixels. Received: {image.shape}"
+        )
+    corners = [(0, 0), (0, margin), (margin, 0), (margin, margin), (margin // 2, margin // 2)]
+    views = tf.stack([image[y : y + image_size, x : x + image_size] for y, x in corners])
+    return tf.concat([views, views[:, :, ::-1]], axis=0)

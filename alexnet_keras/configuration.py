@@ -1,0 +1,220 @@
+"""What can be chosen: the variants of the network, the augmentation, the training run.
+
+Plain data without Keras, so that the command line answers at once.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+EMBEDDED = "openclipart"
+"""The name of the data set that comes with the project; see `data/README.md`."""
+
+_PAPER_STDS = (0.01,) * 8
+_PAPER_BIASES = (0, 1, 0, 1, 1, 1, 1, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What distinguishes one AlexNet from another. The defaults are the paper's.
+
+    Attributes:
+        source: where the network is described, and how it deviates from the paper.
+        filters: maps of conv1 to conv5, over both columns.
+        columns: 2 where conv2, conv4 and conv5 see only the maps of their own half.
+        normalization: `"lrn"`, `"batch"` or `"none"`, after conv1 and conv2.
+        lrn: arguments of `LocalResponseNormalization`, less `groups`.
+        lrn_across_columns: whether the window of the normalization crosses the two columns.
+        block1, block2: the order of what follows conv1 and conv2.
+        stds: standard deviations of the initial weights, one a layer; `None` for PyTorch's default.
+        biases: initial biases, one a layer.
+        adaptive_pool: whether pool5 is averaged to 6 x 6, and dropout stands before the dense
+            layers in place of behind them.
+    """
+
+    source: str
+    filters: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256)
+    columns: int = 2
+    normalization: str = "lrn"
+    lrn: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lrn_across_columns: bool = False
+    block1: tuple[str, ...] = ("relu", "norm", "pool")
+    block2: tuple[str, ...] = ("relu", "norm", "pool")
+    stds: tuple[float, ...] | None = _PAPER_STDS
+    biases: tuple[float, ...] = _PAPER_BIASES
+    adaptive_pool: bool = False
+
+
+_CAFFE = Variant(
+    source="Caffe's `models/bvlc_alexnet`. The columns are grouped convolutions, so the window of "
+    "the normalization crosses from one to the other; k = 1 and alpha = 1e-4 / 5; fc6 and fc7 "
+    "start from N(0, 0.005), and biases of 0.1 stand where the paper has 1.",
+    lrn={"k": 1.0, "alpha": 1e-4, "divide_alpha_by_size": True},
+    lrn_across_columns=True,
+    stds=(0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01),
+    biases=(0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0),
+)
+_SINGLE = Variant(
+    source="The table that most courses print: one column, every convolution sees all maps. Not a "
+    "network of the paper; it has more parameters and over half as many multiply-adds again.",
+    columns=1,
+)
+
+VARIANTS: dict[str, Variant] = {
+    "paper": Variant(
+        source="Krizhevsky, Sutskever and Hinton 2012, sections 3 and 5. The paper does not say "
+        "whether a normalization window crosses the columns; here it does not, as in the 2012 "
+        "code. Dropout scales up in training, where the paper halves at test: the same function.",
+    ),
+    "2012": Variant(
+        source="`layers/layers-145.cfg` of the 2012 source code, whose log holds the paper's "
+        "errors. Against the text: conv1 is normalized and pooled before its ReLU, alpha is "
+        "divided by the window's 5 maps, a within-map normalization follows that of conv2, "
+        "and conv3 to conv5 start from N(0, 0.03).",
+        lrn={"divide_alpha_by_size": True},
+        block1=("norm", "pool", "relu"),
+        block2=("relu", "norm", "within", "pool"),
+        stds=(0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01),
+    ),
+    "caffe": _CAFFE,
+    "caffenet": dataclasses.replace(
+        _CAFFE,
+        source="Caffe's `models/bvlc_reference_caffenet`: as `caffe`, but conv1 and conv2 are "
+        "pooled before they are normalized.",
+        block1=("relu", "pool", "norm"),
+        block2=("relu", "pool", "norm"),
+    ),
+    "single": _SINGLE,
+    "torchvision": Variant(
+        source="torchvision's `alexnet`: the widths of Krizhevsky 2014, `One weird trick`, one "
+        "column, conv1 padded by 2, no response normalization, pool5 averaged to 6 x 6, dropout "
+        "before fc6 and fc7, PyTorch's default initialization.",
+        filters=(64, 192, 384, 256, 256),
+        columns=1,
+        normalization="none",
+        stds=None,
+        adaptive_pool=True,
+    ),
+    "batchnorm": dataclasses.replace(
+        _SINGLE,
+        source="`single` with batch normalization in the two places of the response "
+        "normalization, after the ReLU of conv1 and conv2.",
+        normalization="batch",
+    ),
+}
+"""The named variants; their descriptions stand in `VARIANTS[name].source`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Which of the paper's augmentations a training pipeline does (section 4.1).
+
+    Attributes:
+        crop: a crop at random out of the square; else the central one.
+        mirror: the mirror image, with probability one half.
+        color_noise: standard deviation of the PCA colour noise, in standard deviations of the
+            pixels along each principal component: one draw of three numbers an image. (The text of
+            the paper says eigenvalues; its code, `convdata_jpeg.py`, uses their square roots.)
+        mean: `"color"` or `"image"`, what is subtracted.
+    """
+
+    crop: bool = True
+    mirror: bool = True
+    color_noise: float = 0.1
+    mean: str = "color"
+
+    def __post_init__(self):
+        if self.mean not in ("color", "image"):
+            raise ValueError(f"`mean` must be 'color' or 'image'. Received: {self.mean!r}")
+        if not 0 <= self.color_noise < math.inf:
+            raise ValueError(
+                f"`color_noise` must be a number of at least 0. Received: {self.color_noise!r}"
+            )
+
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+"""Keras's dtype policy, by the name used here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that determines a training run. The optimizer's defaults are the paper's
+    (section 5); the size of the network and the number of epochs are for the embedded pictures.
+
+    Attributes:
+        data, data_dir, validation_fraction, skip_bad: see `open_dataset`.
+        variant, width, normalization, columns, activation, overlapping, dropout, initialization:
+            see `AlexNet`.
+        image_size: side in pixels of the crops that the network sees; at least 64.
+        epochs: passes over the training set.
+        batch_size: pictures a step.
+        learning_rate: at the start.
+        momentum: share of the last step that is kept.
+        weight_decay: of the kernels, per step and unit of learning rate; none on biases.
+        schedule: `"plateau"` divides the rate by 10 when validation error stops improving, as in
+            the paper; `"cosine"` lowers it each epoch along half a cosine; `"constant"`.
+        patience: epochs without improvement that `"plateau"` waits for.
+        crop, mirror, color_noise, mean: see `Augmentation`.
+        precision: `"float32"`, `"bfloat16"` or `"float16"` arithmetic; weights stay float32.
+        seed: of the initial weights, the order, the augmentation and dropout.
+    """
+
+    data: str = EMBEDDED
+    data_dir: str | None = None
+    validation_fraction: float = 0.2
+    skip_bad: bool = False
+    variant: str = "paper"
+    width: float = 0.25
+    normalization: str | None = None
+    columns: int | None = None
+    activation: str = "relu"
+    overlapping: bool = True
+    dropout: float = 0.5
+    initialization: str = "he"
+    image_size: int = 85
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    schedule: str = "plateau"
+    patience: int = 5
+    crop: bool = True
+    mirror: bool = True
+    color_noise: float = 0.1
+    mean: str = "color"
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be a number of at least 0. Received: {value!r}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"`momentum` must be at least 0 and less than 1. Received: {self.momentum!r}"
+            )
+        for name, allowed in (
+            ("schedule", ("plateau", "cosine", "constant")),
+            ("precision", tuple(PRECISIONS)),
+            ("variant", tuple(VARIANTS)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
+                )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise ValueError(
+                f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"
+            )
+        _ = self.augmentation  # checks its own
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The pipeline's part of the configuration."""
+        return Augmentation(self.crop, self.mirror, self.color_noise, self.mean)

@@ -1,0 +1,380 @@
+"""One door to pictures: the embedded set, TensorFlow Datasets, and folders of class folders."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_keras.configuration import EMBEDDED
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+"""What a folder is searched for, in lower or upper case."""
+
+
+class DataError(ValueError):
+    """Data that cannot be opened or trained on; the message is one sentence for the user."""
+
+
+SHUFFLE_CHUNK = 10_000
+"""Most encoded pictures held in memory at once to shuffle; a smaller set is shuffled whole, and so
+is a folder of any size, of which only the paths are held."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageDataset:
+    """Labelled pictures in a training and a validation split.
+
+    Attributes:
+        name: as given to `open_dataset`.
+        class_names: the names of the classes, in the order of the labels.
+        sizes: number of pictures, by split.
+        skipped: files that could not be decoded and were left out, with `skip_bad`.
+        source: function from a split's name to a `tf.data.Dataset` of examples, in fixed order.
+        in_files: whether `source` gives paths, to be read, in place of encoded pictures.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    sizes: dict[str, int]
+    source: Callable[[str], tf.data.Dataset] = dataclasses.field(repr=False, compare=False)
+    skipped: tuple[str, ...] = ()
+    in_files: bool = False
+
+    def encoded(self, split: str) -> tf.data.Dataset:
+        """The split's examples, in a fixed order: dictionaries of the scalars `image` (string, the
+        bytes of the file), `label` (int64) and `id` (string, the path or record).
+
+        Raises:
+            DataError: if the data set has no such split.
+        """
+        return self._read(self._records(split))
+
+    def shuffled(self, split: str, seed: tf.Tensor) -> tf.data.Dataset:
+        """As `encoded`, in an order at random that follows from `seed` alone.
+
+        Args:
+            split: name of the split.
+            seed: two integers; they may be tensors inside a `tf.function`.
+        """
+
+        def shuffled_chunk(chunk):
+            order = tf.range(tf.shape(chunk["label"])[0])
+            order = tf.random.experimental.stateless_shuffle(order, seed)
+            chunk = {key: tf.gather(values, order) for key, values in chunk.items()}
+            return tf.data.Dataset.from_tensor_slices(chunk)
+
+        size = max(1, self.sizes[split]) if self.in_files else SHUFFLE_CHUNK
+        return self._read(self._records(split).batch(size).flat_map(shuffled_chunk))
+
+    def require_decodable(self, split: str) -> None:
+        """Decodes every picture of the split.
+
+        Raises:
+            DataError: if one cannot be decoded; the message names the first ones.
+        """
+        bad = undecodable(self.encoded(split))
+        if bad:
+            raise DataError(
+                "Every picture must be a JPEG, PNG, BMP or GIF file that can be decoded. "
+                f"Received: {len(bad)} of the {self.sizes[split]} {split} pictures that cannot "
+                f"(--skip-bad leaves them out): {', '.join(bad[:5])}{' ...' * (len(bad) > 5)}"
+            )
+
+    def _records(self, split: str) -> tf.data.Dataset:
+        if split not in self.sizes:
+            raise DataError(f"`split` must be one of {tuple(self.sizes)}. Received: {split!r}")
+        return self.source(split).apply(tf.data.experimental.assert_cardinality(self.sizes[split]))
+
+    def _read(self, records: tf.data.Dataset) -> tf.data.Dataset:
+        if not self.in_files:
+            return records
+        return records.map(
+            lambda record: {**record, "image": tf.io.read_file(record["image"])},
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    def decoded(self, split: str) -> tf.data.Dataset:
+        """As `encoded`, with `image` a uint8 tensor of shape `(height, width, 3)`."""
+        return self.encoded(split).map(
+            lambda example: {**example, "image": decode_image(example["image"])},
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG, PNG, BMP or GIF file (its first picture) to RGB.
+
+    Grayscale is repeated over the channels, CMYK is converted, transparency is laid on white.
+
+    Args:
+        encoded: scalar string, the bytes of the file.
+
+    Returns:
+        uint8 of shape `(height, width, 3)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if the bytes are not such a file, or are cut off.
+    """
+    image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    image.set_shape((None, None, None))
+    channels = tf.shape(image)[2]
+
+    def on_white():  # gray and alpha, or RGB and alpha
+        color = tf.cast(image[:, :, :-1], tf.float32)
+        alpha = tf.cast(image[:, :, -1:], tf.float32) / 255
+        flat = tf.cast(tf.round(color * alpha + 255 * (1 - alpha)), tf.uint8)
+        return tf.broadcast_to(flat, (*tf.unstack(tf.shape(image)[:2]), 3))
+
+    def as_rgb():
+        return tf.broadcast_to(image, (*tf.unstack(tf.shape(image)[:2]), 3))
+
+    rgb = tf.cond((channels == 2) | (channels == 4), on_white, as_rgb)
+    return tf.ensure_shape(rgb, (None, None, 3))
+
+
+def open_dataset(
+    name: str | Path = EMBEDDED,
+    data_dir: str | Path | None = None,
+    *,
+    validation_fraction: float = 0.2,
+    skip_bad: bool = False,
+) -> ImageDataset:
+    """Opens labelled pictures. This is the only door to data in the package.
+
+    Args:
+        name: one of
+            - `"openclipart"`, the embedded set;
+            - a folder that holds one folder of pictures a class, or `train/` and `val/` (or
+              `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
+            - the name of a data set of TensorFlow Datasets, such as `"imagenette/160px-v2"`,
+              `"cifar10"`, `"tf_flowers"` or `"imagenet2012"`, downloaded if it is not there yet.
+        data_dir: where TensorFlow Datasets keeps its data; `None` for its default.
+        validation_fraction: share of each class (of the whole, for TensorFlow Datasets) that is
+            held out where the data has no split of its own; always the same pictures.
+        skip_bad: folders only: leave out the files that cannot be decoded, and list them in
+            `skipped`. Every file is decoded once to find them.
+
+    Returns:
+        An `ImageDataset`.
+
+    Raises:
+        DataError: if there is no such data set or folder, a class folder is empty, there are fewer
+            than two classes, or the validation split has a class that the training split lacks.
+
+    Example:
+
+    >>> from alexnet_keras import open_dataset
+    >>> data = open_dataset()
+    >>> len(data.class_names), sorted(data.sizes)
+    (10, ['train', 'validation'])
+    """
+    if not 0 < validation_fraction < 1:
+        raise DataError(
+            f"`validation_fraction` must lie between 0 and 1. Received: {validation_fraction!r}"
+        )
+    name = str(name)
+    if name == EMBEDDED:
+        import tensorflow_datasets as tfds
+
+        return _from_builder(name, tfds.builder_from_directory(_embedded_path()), 0)
+    if Path(name).is_dir():
+        return _from_folder(Path(name), validation_fraction, skip_bad)
+    if Path(name).exists() or Path(name).is_absolute() or name.startswith("."):
+        raise DataError(f"The data folder must be a folder that exists. Received: {name}")
+    return _from_builder(name, _find_builder(name, data_dir), validation_fraction)
+
+
+def _embedded_path() -> Path:
+    here = Path(__file__).parent
+    for folder in (here / "data", here.parent / "data"):  # as installed, as checked out
+        versions = sorted((folder / EMBEDDED).glob("*/dataset_info.json"))
+        if versions:
+            return versions[-1].parent
+    raise DataError(f"The embedded data set is missing: expected data/{EMBEDDED} beside {here}")
+
+
+def _find_builder(name: str, data_dir: str | Path | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise DataError(f"`data_dir` must be a folder that exists. Received: {data_dir}")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"The data must be {EMBEDDED!r}, a folder of class folders, or a name that TensorFlow "
+            f"Datasets knows. Received: {name!r} ({reason})"
+        ) from None
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # no network, no manual download, a full disk, a changed checksum
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"TensorFlow Datasets could not download or prepare {name!r} in {builder.data_dir}: "
+            f"{reason}"
+        ) from error
+    return builder
+
+
+def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageDataset:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    keys = builder.info.supervised_keys or ("image", "label")
+    kinds = [type(features[key]) if key in features else None for key in keys]
+    if kinds != [tfds.features.Image, tfds.features.ClassLabel]:
+        raise DataError(
+            f"The data set must hold images with one class label each. Received: {name!r} with "
+            f"features {sorted(features)}"
+        )
+    held_out = next((s for s in ("validation", "test") if s in builder.info.splits), None)
+    if held_out:
+        splits = {"train": "train", "validation": held_out}
+    else:
+        percent = round(100 * (1 - validation_fraction))
+        splits = {"train": f"train[:{percent}%]", "validation": f"train[{percent}%:]"}
+
+    def source(split: str) -> tf.data.Dataset:
+        data = builder.as_dataset(
+            split=splits[split],
+            decoders={keys[0]: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(add_tfds_id=True, try_autocache=False),
+        )
+        return data.map(
+            lambda example: {
+                "image": example[keys[0]],
+                "label": example[keys[1]],
+                "id": example["tfds_id"],
+            }
+        )
+
+    sizes = {s: builder.info.splits[spec].num_examples for s, spec in splits.items()}
+    return ImageDataset(name, tuple(features[keys[1]].names), sizes, source)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def picture_files(folder: Path) -> list[str]:
+    """Paths of the pictures in a folder and the folders in it, sorted.
+
+    Raises:
+        DataError: if there is none.
+    """
+    files = sorted(
+        str(p) for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
+    )
+    if not files:
+        raise DataError(
+            f"A folder of pictures must hold at least one ({', '.join(EXTENSIONS)}). "
+            f"Received: {folder}"
+        )
+    return files
+
+
+def _from_folder(folder: Path, validation_fraction: float, skip_bad: bool) -> ImageDataset:
+    held_out = next(
+        (folder / n for n in ("val", "validation", "test") if (folder / n).is_dir()), None
+    )
+    if (folder / "train").is_dir() and held_out:
+        train = {p.name: picture_files(p) for p in _class_folders(folder / "train")}
+        validation = {p.name: picture_files(p) for p in _class_folders(held_out)}
+        unknown = sorted(validation.keys() - train.keys())
+        if unknown:
+            raise DataError(
+                f"Every class of {held_out} must be in {folder / 'train'} too. "
+                f"Received: {', '.join(unknown)} only in {held_out.name}"
+            )
+        parts = {"train": train, "validation": validation}
+    else:
+        parts = {"train": {}, "validation": {}}
+        for path in _class_folders(folder):
+            files = picture_files(path)
+            held = max(1, round(len(files) * validation_fraction))
+            if held == len(files):
+                raise DataError(
+                    "A class folder must hold at least two pictures, one to train on and one to "
+                    f"validate with. Received: {path} with {len(files)}"
+                )
+            # The order of the names often means something: hold out a fixed random choice.
+            order = np.random.default_rng(0).permutation(len(files))
+            parts["validation"][path.name] = [files[i] for i in sorted(order[:held])]
+            parts["train"][path.name] = [files[i] for i in sorted(order[held:])]
+    names = tuple(sorted(parts["train"]))
+    if len(names) < 2:
+        raise DataError(
+            "A data folder must hold at least two class folders, or train and val folders of them. "
+            f"Received: {folder} with {len(names)}"
+        )
+    rows = {
+        split: [(file, names.index(name)) for name, files in sorted(part.items()) for file in files]
+        for split, part in parts.items()
+    }
+
+    def opened(skipped=()):
+        def source(split):
+            files, labels = zip(*rows[split])
+            return tf.data.Dataset.from_tensor_slices(
+                {"image": list(files), "label": np.array(labels, "int64"), "id": list(files)}
+            )
+
+        sizes = {split: len(part) for split, part in rows.items()}
+        return ImageDataset(str(folder), names, sizes, source, tuple(skipped), in_files=True)
+
+    dataset = opened()
+    if not skip_bad:
+        return dataset
+    bad = {split: undecodable(dataset.encoded(split)) for split in rows}
+    for split in rows:
+        rows[split] = [row for row in rows[split] if row[0] not in set(bad[split])]
+        left = {label for _, label in rows[split]}
+        for label in {"train": range(len(names)), "validation": [min(left, default=0)]}[split]:
+            if label not in left:
+                raise DataError(
+                    f"The {split} split must hold at least one picture of {names[label]!r} that "
+                    f"can be decoded. Received: none in {folder}"
+                )
+    return opened([*bad["train"], *bad["validation"]])
+
+
+def undecodable(examples: tf.data.Dataset) -> list[str]:
+    """Decodes every picture of a data set of encoded examples and names those that fail.
+
+    Args:
+        examples: as `ImageDataset.encoded` gives them.
+
+    Returns:
+        The `id` of each example that cannot be decoded, in order.
+    """
+
+    def decode(example):
+        # The test keeps the decoding from being pruned; no picture is smaller than a pixel.
+        size = tf.size(decode_image(example["image"]))
+        return tf.strings.substr(example["id"], 0, tf.where(size > 0, 1 << 30, 0))
+
+    good = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    decoded = set(good.as_numpy_iterator())
+    ids = examples.map(lambda example: example["id"]).as_numpy_iterator()
+    return [i.decode() for i in ids if i not in decoded]
+
+
+def checked(batches: tf.data.Dataset, dataset: ImageDataset, split: str) -> Iterator[Any]:
+    """The batches as numpy arrays, or a sentence that names the files that cannot be decoded.
+
+    Args:
+        batches: made from the pictures of the split.
+        dataset, split: where the pictures are from.
+
+    Raises:
+        DataError: when a picture cannot be decoded.
+    """
+    try:
+        yield from batches.as_numpy_iterator()
+    except tf.errors.InvalidArgumentError:
+        dataset.require_decodable(split)
+        raise

@@ -1,0 +1,26 @@
+"""Files that are either whole or not there."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Lets `write` make a temporary file beside `path`, then renames it.
+
+    The temporary name keeps the suffix, which `write` may go by.
+    """
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON."""
+    text = json.dumps(value, indent=2) + "\n"
+    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -1,0 +1,352 @@
+"""The layers of AlexNet that Keras lacks.
+
+All are written in ``keras.ops`` and run on the TensorFlow, JAX and PyTorch backends.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+_PACKAGE = "alexnet_keras"
+
+
+def _check_number(name: str, value: float, *, minimum: float, exclusive: bool) -> float:
+    bound = f"greater than {minimum}" if exclusive else f"at least {minimum}"
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < minimum or (exclusive and value == minimum):
+        raise ValueError(f"`{name}` must be a finite number {bound}. Received: {name}={value!r}")
+    return float(value)
+
+
+def _check_integer(name: str, value: int) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    return int(value)
+
+
+def _channel_axis(data_format: str) -> int:
+    return -1 if data_format == "channels_last" else 1
+
+
+def _check_channels(layer: keras.layers.Layer, input_shape: tuple) -> int:
+    channels = input_shape[_channel_axis(layer.data_format)]
+    if channels is None:
+        raise ValueError(
+            f"The channel axis of the input to `{type(layer).__name__}` must be defined. "
+            f"Received: input_shape={tuple(input_shape)} with data_format={layer.data_format!r}"
+        )
+    return channels
+
+
+def _inverse_power(x, beta: float):
+    """``x ** -beta`` for positive ``x``; 0.75 is much cheaper by square roots than by `power`."""
+    if beta == 0.75:
+        root = ops.rsqrt(x)
+        return root * ops.sqrt(root)
+    return ops.power(x, -beta)
+
+
+class _Normalization(keras.layers.Layer):
+    """What the two response normalizations share: ``a / (k + alpha' * sum(a ** 2)) ** beta``."""
+
+    def __init__(self, size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs):
+        super().__init__(**kwargs)
+        self.size = _check_integer("size", size)
+        # A map that is zero throughout the window would be divided by k ** beta.
+        self.k = _check_number("k", k, minimum=0, exclusive=True)
+        self.alpha = _check_number("alpha", alpha, minimum=0, exclusive=False)
+        self.beta = _check_number("beta", beta, minimum=0, exclusive=False)
+        self.divide_alpha_by_size = bool(divide_alpha_by_size)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                "`data_format` must be 'channels_last' or 'channels_first'. "
+                f"Received: data_format={data_format!r}"
+            )
+        self.supports_masking = True
+
+    def _normalize(self, inputs, window_sum, window_elements):
+        # Squares of activations above 255 overflow float16, and bfloat16 keeps 8 bits of them:
+        # the arithmetic is done in float32 (or float64 where the input is).
+        x = inputs if self.compute_dtype == "float64" else ops.cast(inputs, "float32")
+        alpha = self.alpha / window_elements if self.divide_alpha_by_size else self.alpha
+        scale = _inverse_power(self.k + alpha * window_sum(ops.square(x)), self.beta)
+        return ops.cast(x * scale, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "k": self.k,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "divide_alpha_by_size": self.divide_alpha_by_size,
+            "data_format": self.data_format,
+        }
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class LocalResponseNormalization(_Normalization):
+    """Divides each activation by the activity of its neighbours in the channels.
+
+    With ``a[i]`` the activation of channel ``i`` at one position,
+
+    ```
+    b[i] = a[i] / (k + alpha' * sum(a[j] ** 2)) ** beta,   j = i - size // 2 ... i + (size - 1) // 2
+    ```
+
+    where the window is cut off at the ends of the channel axis: what lies outside counts as zero.
+    Sources differ in what they call alpha: in the paper ``alpha' = alpha``; in Caffe, cuDNN,
+    `torch.nn.LocalResponseNorm` and the 2012 source code ``alpha' = alpha / size``.
+    `tf.nn.local_response_normalization` means the paper's alpha, but its `depth_radius` is half a
+    window: 2 is `size=5`.
+
+    Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3; for an even window and for `groups`,
+    the 2012 code (`layers/layers-145.cfg`), where each of the two columns is normalized by itself.
+
+    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`. The window is summed by a
+    product with a banded matrix, so a GPU that is set to round products to TensorFloat-32 gives the
+    sum to about 3 digits.
+
+    Args:
+        size: integer of at least 1, the window `n` in channels, odd or even.
+        k: positive number, added to the sum.
+        alpha: number of at least 0, the factor of the sum.
+        beta: number of at least 0, the exponent.
+        divide_alpha_by_size: whether `alpha` is divided by `size`. `False` is the paper's meaning.
+        groups: integer; the channels are cut into this many equal groups, and no window reaches
+            into another group.
+        data_format: `"channels_last"`, `"channels_first"` or `None` (Keras's setting).
+
+    Input and output shape: any of rank 2 or more, the channel axis defined; the same shape.
+
+    Raises:
+        ValueError: for an argument outside the ranges above, an undefined channel axis, or channels
+            that `groups` does not divide.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from alexnet_keras import LocalResponseNormalization
+    >>> x = np.ones((1, 1, 1, 4), "float32")
+    >>> y = LocalResponseNormalization(size=3, k=1.0, alpha=1.0, beta=1.0)(x)
+    >>> np.asarray(y).ravel().round(4).tolist()  # 1 / (1 + 2), 1 / (1 + 3), ...
+    [0.3333, 0.25, 0.25, 0.3333]
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        k: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        divide_alpha_by_size: bool = False,
+        groups: int = 1,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs)
+        self.groups = _check_integer("groups", groups)
+
+    def build(self, input_shape):
+        channels = _check_channels(self, input_shape)
+        if channels % self.groups:
+            raise ValueError(
+                "`groups` must divide the number of channels. "
+                f"Received: groups={self.groups} and {channels} channels"
+            )
+
+    def call(self, inputs):
+        channels = _check_channels(self, inputs.shape)
+        first = self.data_format == "channels_first" and len(inputs.shape) > 2
+
+        def window_sum(squares):
+            # band[j, i] is 1 where channel j lies in the window of channel i and in its group.
+            j, i = np.mgrid[:channels, :channels]
+            inside = (j >= i - self.size // 2) & (j <= i + (self.size - 1) // 2)
+            same_group = j * self.groups // channels == i * self.groups // channels
+            band = ops.cast((inside & same_group).astype("float32"), squares.dtype)
+            if not first:
+                return ops.matmul(squares, band)
+            return ops.moveaxis(ops.matmul(ops.moveaxis(squares, 1, -1), band), -1, 1)
+
+        return self._normalize(inputs, window_sum, self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class WithinMapNormalization(_Normalization):
+    """Divides each activation by the activity around it in its own feature map.
+
+    ```
+    b = a / (k + alpha' * sum(a ** 2)) ** beta,   over a size x size window of the same map
+    ```
+
+    with ``alpha' = alpha / size ** 2`` if `divide_alpha_by_size`, else `alpha`. Outside of the map
+    counts as zero; for an even `size` the window reaches one further up and left.
+
+    Source: `rnorm` layers of type "rnorm" in the 2012 code (`layers/layers-145.cfg`), after the
+    response normalization of conv2. The paper does not mention it.
+
+    Args:
+        size: integer of at least 1, the side of the window in pixels.
+        k: positive number, added to the sum.
+        alpha: number of at least 0, the factor of the sum.
+        beta: number of at least 0, the exponent.
+        divide_alpha_by_size: whether `alpha` is divided by the window's `size ** 2` elements.
+        data_format: `"channels_last"`, `"channels_first"` or `None` (Keras's setting).
+
+    Input and output shape: `(batch, height, width, channels)`, or `(batch, channels, height,
+    width)` with `"channels_first"`.
+
+    Raises:
+        ValueError: for an argument outside the ranges above.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from alexnet_keras import WithinMapNormalization
+    >>> x = np.ones((1, 3, 3, 1), "float32")
+    >>> y = WithinMapNormalization(size=3, k=1.0, alpha=9.0, beta=1.0)(x)
+    >>> np.asarray(y)[0, :, :, 0].round(4).tolist()  # 4, 6 or 9 neighbours
+    [[0.2, 0.1429, 0.2], [0.1429, 0.1, 0.1429], [0.2, 0.1429, 0.2]]
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        k: float = 1.0,
+        alpha: float = 1e-3,
+        beta: float = 0.75,
+        divide_alpha_by_size: bool = True,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, inputs):
+        before, after = self.size // 2, (self.size - 1) // 2
+        first = self.data_format == "channels_first"
+
+        def window_sum(squares):
+            if first:  # TensorFlow pools channels_last only on a CPU
+                squares = ops.moveaxis(squares, 1, -1)
+            # "same" pooling divides by the elements inside the map; padding by hand keeps the sum.
+            padded = ops.pad(squares, [(0, 0), (before, after), (before, after), (0, 0)])
+            mean = ops.average_pool(padded, self.size, 1, "valid", "channels_last")
+            total = mean * self.size**2
+            return ops.moveaxis(total, -1, 1) if first else total
+
+        return self._normalize(inputs, window_sum, self.size**2)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class GroupedConv2D(keras.layers.Conv2D):
+    """A `keras.layers.Conv2D` whose groups are computed as separate convolutions.
+
+    The function, the arguments and the weights are those of `keras.layers.Conv2D`; only the way to
+    compute `groups > 1` differs. On a CPU, TensorFlow's gradient of a grouped convolution is about
+    ten times slower than that of as many separate ones. With `groups=2` it is also the paper's
+    picture (section 3.5): each column has its own kernels and sees its own half of the maps.
+
+    Input and output shape: as `keras.layers.Conv2D`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from alexnet_keras import GroupedConv2D
+    >>> conv2 = GroupedConv2D(256, 5, padding="same", groups=2)
+    >>> conv2(np.zeros((1, 27, 27, 96), "float32")).shape[-1], tuple(conv2.kernel.shape)
+    (256, (5, 5, 48, 256))
+    """
+
+    def call(self, inputs):
+        if self.groups == 1:
+            return super().call(inputs)
+        axis = _channel_axis(self.data_format)
+        outputs = [
+            ops.conv(
+                maps,
+                kernel,
+                strides=list(self.strides),
+                padding=self.padding,
+                data_format=self.data_format,
+                dilation_rate=self.dilation_rate,
+            )
+            for maps, kernel in zip(
+                ops.split(inputs, self.groups, axis=axis),
+                ops.split(self.kernel, self.groups, axis=-1),
+            )
+        ]
+        x = ops.concatenate(outputs, axis=axis)
+        if self.use_bias:
+            shape = (-1, 1, 1) if axis == 1 else (-1,)
+            x = x + ops.reshape(self.bias, shape)
+        return x if self.activation is None else self.activation(x)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class AdaptiveAveragePooling2D(keras.layers.Layer):
+    """Averages a feature map of any size into `size x size` cells, as torchvision's AlexNet does.
+
+    Cell ``i`` covers the rows ``floor(i * height / size)`` up to ``ceil((i + 1) * height / size)``,
+    that one excluded, and columns alike (`torch.nn.AdaptiveAvgPool2d`). A map of `size x size` is
+    left as it is.
+
+    Args:
+        size: integer of at least 1, the side of the result.
+        data_format: `"channels_last"`, `"channels_first"` or `None` (Keras's setting).
+
+    Input shape: `(batch, height, width, channels)`, height and width defined, or `(batch, channels,
+    height, width)` with `"channels_first"`. Output: the same with `size` for height and width.
+
+    Raises:
+        ValueError: if `size` is no integer of at least 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from alexnet_keras import AdaptiveAveragePooling2D
+    >>> x = np.arange(9, dtype="float32").reshape(1, 3, 3, 1)
+    >>> np.asarray(AdaptiveAveragePooling2D(2)(x))[0, :, :, 0].tolist()
+    [[2.0, 3.0], [5.0, 6.0]]
+    """
+
+    def __init__(self, size: int, data_format: str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.size = _check_integer("size", size)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, inputs):
+        equation, rows = "bhwc,ih,jw->bijc", 1
+        if self.data_format == "channels_first":
+            equation, rows = "bchw,ih,jw->bcij", 2
+
+        def cells(length):
+            matrix = np.zeros((self.size, length), "float32")
+            for i in range(self.size):
+                start, stop = i * length // self.size, -(-(i + 1) * length // self.size)
+                matrix[i, start:stop] = 1 / (stop - start)
+            return ops.cast(matrix, inputs.dtype)
+
+        height, width = inputs.shape[rows], inputs.shape[rows + 1]
+        if height == width == self.size:
+            return inputs
+        return ops.einsum(equation, inputs, cells(height), cells(width))
+
+    def compute_output_shape(self, input_shape):
+        batch, *_ = input_shape
+        channels = input_shape[_channel_axis(self.data_format)]
+        if self.data_format == "channels_first":
+            return (batch, channels, self.size, self.size)
+        return (batch, self.size, self.size, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "data_format": self.data_format}

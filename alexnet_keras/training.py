@@ -1,0 +1,353 @@
+"""The paper's recipe: stochastic gradient descent with momentum and coupled weight decay."""
+
+import dataclasses
+import functools
+import json
+import math
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from alexnet_keras.augmentation import (
+    ColorStatistics,
+    color_statistics,
+    evaluation_batches,
+    training_batches,
+)
+from alexnet_keras.configuration import PRECISIONS, TrainingConfig
+from alexnet_keras.datasets import DataError, ImageDataset, open_dataset
+from alexnet_keras.files import write_file, write_json
+from alexnet_keras.model import AlexNet
+
+
+def build_model(config: TrainingConfig, classes: int) -> keras.Model:
+    """The network of a configuration, with the initial weights that belong to its seed."""
+    keras.utils.set_random_seed(config.seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[config.precision])
+    try:
+        return AlexNet(
+            input_shape=(config.image_size, config.image_size, 3),
+            classes=classes,
+            variant=config.variant,
+            width=config.width,
+            activation=config.activation,
+            normalization=config.normalization,
+            overlapping=config.overlapping,
+            dropout=config.dropout,
+            columns=config.columns,
+            initialization=config.initialization,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@keras.saving.register_keras_serializable("alexnet_keras")
+class MomentumSGD(keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum and the paper's weight decay.
+
+    ```
+    v <- momentum * v - decay * learning_rate * w - learning_rate * gradient
+    w <- w + v
+    ```
+
+    (section 5), with the decay on kernels only. It enters the momentum, as an L2 regularizer of
+    half its size does, but stays out of the loss that is reported.
+    `keras.optimizers.SGD(weight_decay=...)` is another update: it shrinks the weights beside the
+    momentum.
+
+    Args:
+        learning_rate: number or schedule.
+        momentum: at least 0 and less than 1.
+        coupled_weight_decay: at least 0.
+        **kwargs: as for `keras.optimizers.SGD`.
+
+    Example:
+
+    >>> import keras
+    >>> from alexnet_keras import MomentumSGD
+    >>> w = keras.Variable([[1.0]], name="kernel")
+    >>> MomentumSGD(0.1, 0.9, 0.5).apply([keras.ops.convert_to_tensor([[2.0]])], [w])
+    >>> round(float(w.value[0, 0]), 4)  # 1 - 0.1 * (2 + 0.5 * 1)
+    0.75
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        momentum: float = 0.9,
+        coupled_weight_decay: float = 0.0005,
+        name: str = "MomentumSGD",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, momentum, name=name, **kwargs)
+        if not 0 <= coupled_weight_decay < math.inf:
+            raise ValueError(
+                "`coupled_weight_decay` must be a number of at least 0. "
+                f"Received: {coupled_weight_decay!r}"
+            )
+        self.coupled_weight_decay = coupled_weight_decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        # Kernels have two axes or more; biases and the scales of batch normalization one.
+        if len(variable.shape) > 1:
+            decay = keras.ops.cast(self.coupled_weight_decay, variable.dtype)
+            gradient = keras.ops.cast(gradient, variable.dtype) + decay * variable
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "coupled_weight_decay": self.coupled_weight_decay}
+
+
+class StuckLoss(keras.callbacks.Callback):
+    """Says what to try when the loss stays at ln(classes), that of guessing.
+
+    Args:
+        classes: number of classes.
+        config: the run's configuration, for the advice.
+        patience: epochs to wait.
+        tolerance: how far below ln(classes), as a share of it, still counts as stuck.
+    """
+
+    def __init__(
+        self, classes: int, config: TrainingConfig, patience: int = 3, tolerance: float = 0.01
+    ):
+        super().__init__()
+        self.chance = math.log(classes)
+        self.config, self.patience, self.tolerance = config, patience, tolerance
+        self.epochs_stuck = 0
+        self.advised = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        stuck = logs["loss"] > (1 - self.tolerance) * self.chance
+        self.epochs_stuck = self.epochs_stuck + 1 if stuck else 0
+        if self.epochs_stuck >= self.patience and not self.advised:
+            self.advised = True
+            advice = ["a learning rate 3 times smaller or larger (--learning-rate)"]
+            if self.config.initialization == "variant":
+                advice.insert(
+                    0,
+                    "--initialization he (the biases of 1 and the small weights of the original "
+                    "often hold a small network there)",
+                )
+            if self.config.width < 1 and self.config.dropout:
+                advice.append("less dropout (--dropout)")
+            print(
+                f"\nThe loss has stayed at ln(classes) = {self.chance:.3f}, that of guessing, for "
+                f"{self.epochs_stuck} epochs. Try {'; or '.join(advice)}.",
+                file=sys.stderr,
+            )
+
+
+class _SaveModels(keras.callbacks.Callback):
+    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1."""
+
+    def __init__(self, out: Path):
+        super().__init__()
+        self.out, self.best = out, -1.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        write_file(self.out / "last.keras", self.model.save)
+        if logs["val_top1"] > self.best:
+            self.best = logs["val_top1"]
+            copy = functools.partial(shutil.copyfile, self.out / "last.keras")
+            write_file(self.out / "best.keras", copy)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on."""
+    from importlib.metadata import version
+
+    from alexnet_keras import __version__
+
+    return {
+        "alexnet_keras": __version__,
+        "python": platform.python_version(),
+        "keras": version("keras"),
+        "backend": keras.backend.backend(),
+        "tensorflow": version("tensorflow"),
+        "tensorflow-datasets": version("tensorflow-datasets"),
+        "numpy": version("numpy"),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+def _learning_rate_callback(config: TrainingConfig) -> list[keras.callbacks.Callback]:
+    if config.schedule == "plateau":
+        return [
+            keras.callbacks.ReduceLROnPlateau(
+                monitor="val_top1", mode="max", factor=0.1, patience=config.patience, min_delta=0.0
+            )
+        ]
+
+    def rate(epoch):
+        if config.schedule == "constant":
+            return config.learning_rate
+        return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+
+    return [keras.callbacks.LearningRateScheduler(rate)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training run: its folder, and what is needed to use the network.
+
+    Attributes:
+        folder: holds `config.json`, `statistics.npz`, `log.csv`, `best.keras`, `last.keras` and
+            `tensorboard/`.
+        config: what was trained, on what.
+        class_names: in the order of the labels.
+        statistics: colours of the training set.
+        model: the network with its best weights.
+    """
+
+    folder: Path
+    config: TrainingConfig
+    class_names: tuple[str, ...]
+    statistics: ColorStatistics
+    model: keras.Model
+
+    def open_dataset(self) -> ImageDataset:
+        """The data that the run was trained on.
+
+        Raises:
+            DataError: if it cannot be opened, or its classes are not those of the run.
+        """
+        dataset = open_dataset(
+            self.config.data,
+            self.config.data_dir,
+            validation_fraction=self.config.validation_fraction,
+            skip_bad=self.config.skip_bad,
+        )
+        if dataset.class_names != self.class_names:
+            raise DataError(
+                f"The data must have the classes of the run, {', '.join(self.class_names)}. "
+                f"Received: {', '.join(dataset.class_names)} in {dataset.name}"
+            )
+        return dataset
+
+    def log(self) -> dict[str, np.ndarray]:
+        """The columns of `log.csv`, a number an epoch."""
+        rows = np.genfromtxt(self.folder / "log.csv", delimiter=",", names=True)
+        return {name: np.atleast_1d(rows[name]) for name in rows.dtype.names}
+
+
+def load_run(folder: str | Path, which: str = "best") -> Run:
+    """Opens what `train` wrote.
+
+    Args:
+        folder: of the run.
+        which: `"best"` or `"last"`.
+
+    Raises:
+        DataError: if the folder does not hold a run.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "statistics.npz", f"{which}.keras"):
+        if not (folder / name).is_file():
+            raise DataError(f"A run must hold {name}. Received: {folder}, which does not")
+    try:
+        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = TrainingConfig(**saved["config"])
+        class_names = tuple(saved["class_names"])
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"config.json must be as `train` wrote it. Received: {folder / 'config.json'} ({error})"
+        ) from None
+    model = keras.saving.load_model(folder / f"{which}.keras", compile=False)
+    statistics = ColorStatistics.load(folder / "statistics.npz")
+    return Run(folder, config, class_names, statistics, model)
+
+
+def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto") -> Run:
+    """Trains a network and keeps the run in a folder.
+
+    The folder then holds `config.json` (the configuration, class names and versions),
+    `statistics.npz` (`ColorStatistics`), `log.csv` (a row an epoch), `tensorboard/`, `last.keras`
+    and `best.keras` (best validation top-1).
+
+    Args:
+        config: what to train, on what.
+        out: folder of the run; made if it is not there.
+        verbose: as for `keras.Model.fit`.
+
+    Returns:
+        The `Run`, its network with the weights of the best epoch.
+
+    Raises:
+        FileExistsError: if `out` exists and is not an empty folder; nothing is written.
+        DataError: if the data cannot be opened or decoded.
+        ValueError: if the network cannot be built with this configuration.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f"The run's folder must be new or empty. Received: {out}, which holds something"
+        )
+    dataset = open_dataset(
+        config.data,
+        config.data_dir,
+        validation_fraction=config.validation_fraction,
+        skip_bad=config.skip_bad,
+    )
+    classes = len(dataset.class_names)
+    model = build_model(config, classes)
+    statistics = color_statistics(dataset, config.image_size)  # decodes every training picture
+    if dataset.in_files:  # records were decoded when they were made
+        dataset.require_decodable("validation")
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_file(out / "statistics.npz", statistics.save)
+    write_json(
+        out / "config.json",
+        {
+            "config": dataclasses.asdict(config),
+            "class_names": dataset.class_names,
+            "sizes": dataset.sizes,
+            "skipped": dataset.skipped,
+            "versions": versions(),
+        },
+    )
+    common = {"image_size": config.image_size, "batch_size": config.batch_size}
+    batches = training_batches(
+        dataset, statistics, seed=config.seed, augmentation=config.augmentation, **common
+    )
+    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
+    model.compile(
+        MomentumSGD(config.learning_rate, config.momentum, config.weight_decay),
+        keras.losses.SparseCategoricalCrossentropy(),
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="top1"),
+            keras.metrics.SparseTopKCategoricalAccuracy(min(5, classes), name="top5"),
+        ],
+        # XLA's convolutions are slower on a CPU than TensorFlow's own.
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
+    callbacks = [
+        *_learning_rate_callback(config),
+        _SaveModels(out),
+        keras.callbacks.CSVLogger(out / "log.csv"),
+        StuckLoss(classes, config),
+    ]
+    if keras.backend.backend() == "tensorflow":
+        callbacks.append(keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False))
+    started = time.perf_counter()
+    model.fit(
+        batches,
+        epochs=config.epochs,
+        steps_per_epoch=math.ceil(dataset.sizes["train"] / config.batch_size),
+        validation_data=validation,
+        callbacks=callbacks,
+        verbose=verbose,
+        shuffle=False,  # it is already
+    )
+    seconds = round(time.perf_counter() - started, 1)
+    write_json(out / "time.json", {"training_seconds": seconds})
+    return load_run(out)

@@ -1,0 +1,111 @@
+"""Pictures of runs and results. Each function returns a matplotlib figure."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from alexnet_keras.datasets import ImageDataset, decode_image
+from alexnet_keras.evaluation import Evaluation
+
+
+def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
+    """Loss and errors by epoch.
+
+    Args:
+        log: columns `loss`, `top1`, `top5` and the same with `val_`, as from `Run.log`.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = np.arange(1, len(log["loss"]) + 1)
+    marker = "o" if len(epochs) == 1 else None
+    for prefix, style, name in (("", "--", "training"), ("val_", "-", "validation")):
+        left.plot(epochs, log[f"{prefix}loss"], style, color="C0", label=name, marker=marker)
+        for top, color in (("top1", "C1"), ("top5", "C2")):
+            label = f"{top.replace('top', 'top-')}, {name}"
+            error = 100 * (1 - log[f"{prefix}{top}"])
+            right.plot(epochs, error, style, color=color, label=label, marker=marker)
+    left.set(title="Cross-entropy", xlabel="epoch", ylabel="loss, nats", ylim=(0, None))
+    right.set(title="Error", xlabel="epoch", ylabel="error, %", ylim=(0, 100))
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    return figure
+
+
+def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
+    """The confusion matrix, as shares of each label's pictures; counts written in up to 20 classes.
+
+    Args:
+        evaluation: from `evaluate`.
+        title: of the figure.
+    """
+    names, counts = evaluation.class_names, evaluation.confusion
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(4 + 0.35 * len(names), 14)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, label="% of the label's pictures", shrink=0.8)
+    if len(names) <= 20:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+    if len(names) <= 50:
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+    axes.set(title=title or "Confusion matrix", xlabel="predicted", ylabel="label")
+    return figure
+
+
+def plot_mistakes(
+    evaluation: Evaluation, dataset: ImageDataset, split: str = "validation", title: str = ""
+) -> Figure:
+    """The most confident wrong predictions, worst first.
+
+    Args:
+        evaluation: of this split of this data set.
+        dataset, split: where the pictures are.
+        title: of the figure.
+    """
+    wanted = {mistake.index for mistake in evaluation.mistakes}
+    found = {}
+    if wanted:
+        for index, example in enumerate(dataset.encoded(split).take(max(wanted) + 1)):
+            if index in wanted:
+                found[index] = decode_image(example["image"]).numpy()
+    captions = [
+        f"{evaluation.class_names[m.label]}, taken for\n"
+        f"{evaluation.class_names[m.predicted]} ({m.probability:.0%})"
+        for m in evaluation.mistakes
+    ]
+    pictures = [found[m.index] for m in evaluation.mistakes]
+    return plot_pictures(pictures, captions, title or "Most confident mistakes")
+
+
+def plot_pictures(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 4
+) -> Figure:
+    """Pictures in a grid, each under its caption.
+
+    Args:
+        pictures: uint8, or float from 0 to 255 (cut off there), each `(height, width, 3)`.
+        captions: as many.
+        title: of the figure.
+        columns: pictures a row.
+    """
+    rows = max(1, -(-len(pictures) // columns))
+    figure = Figure(figsize=(2.2 * columns, 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, picture, caption in zip(grid.flat, pictures, captions):
+        axes.imshow(np.clip(picture, 0, 255).astype("uint8"))
+        axes.set_title(caption, fontsize=9)
+    figure.suptitle(title)
+    return figure
