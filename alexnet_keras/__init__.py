@@ -1,6 +1,8 @@
 """AlexNet for Keras 3: the network of 2012, its pipeline and its recipe."""
 
 import importlib
+import sys
+from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -20,15 +22,23 @@ _NAMES = {
     ),
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
-    "alexnet_keras.training": ("MomentumSGD", "Run", "load_run", "train"),
+    "alexnet_keras.optimizers": ("MomentumSGD",),
+    "alexnet_keras.training": ("Run", "load_run", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 
+# Importing these registers them with Keras, so that `keras.models.load_model` knows them. That
+# takes seconds, which the command line puts off until it has read its arguments.
+if Path(sys.argv[0]).stem not in ("-m", "alexnet-keras"):
+    importlib.import_module("alexnet_keras.layers")
+    importlib.import_module("alexnet_keras.optimizers")
+
+
 def __getattr__(name):
-    # Keras takes seconds to import: the command line answers --help before it needs it.
+    # The rest, TensorFlow's data pipeline and matplotlib among it, is imported when it is used.
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULE_OF[name]), name)

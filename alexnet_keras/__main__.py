@@ -23,7 +23,6 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, or 1 where something could not be done; 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         return arguments.command(arguments) or 0
     except (ValueError, OSError) as error:
@@ -178,15 +177,27 @@ def _add_network_options(parser, image_size, width):
     network.add_argument("--dropout", type=float, default=0.5, help="in fc6 and fc7")
 
 
-def _quiet() -> None:
-    """Keeps TensorFlow's notes about itself off the screen."""
+def _import_tensorflow() -> None:
+    """Imports TensorFlow and keeps its notes about itself off the screen."""
     import logging
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Since 2.20 the first notes come from C++ before that level is read.
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def _summary(arguments) -> None:
+    _import_tensorflow()
     from rich.console import Console
     from rich.table import Table
 
@@ -248,7 +259,7 @@ def _train(arguments) -> None:
     names = {field.name for field in dataclasses.fields(TrainingConfig)}
     config = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
     out = arguments.out or _free_folder(config)
-    _quiet()
+    _import_tensorflow()
 
     from alexnet_keras.evaluation import evaluate, write_report
     from alexnet_keras.training import train
@@ -256,7 +267,7 @@ def _train(arguments) -> None:
     run = train(config, out, verbose=1 if sys.stdout.isatty() else 2)
     dataset = run.open_dataset()
     if dataset.skipped:
-        print(f"{len(dataset.skipped)} files could not be decoded and were left out:")
+        print(f"Left out, as they could not be decoded: {len(dataset.skipped)} of the files")
         print(*(f"  {path}" for path in dataset.skipped), sep="\n")
     for views in (1, 10):
         result = evaluate(run.model, dataset, run.statistics, views=views, mean=config.mean)
@@ -276,7 +287,7 @@ def _print_result(result) -> None:
 
 
 def _evaluate(arguments) -> None:
-    _quiet()
+    _import_tensorflow()
     from alexnet_keras.evaluation import evaluate, write_report
     from alexnet_keras.training import load_run
 
@@ -301,7 +312,7 @@ def _evaluate(arguments) -> None:
 
 
 def _predict(arguments) -> int:
-    _quiet()
+    _import_tensorflow()
     from alexnet_keras.datasets import DataError, picture_files
     from alexnet_keras.evaluation import predict
     from alexnet_keras.model import decode_predictions

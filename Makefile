@@ -1,0 +1,44 @@
+# Each target makes .venv first, if it is not there yet or the requirements have changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint notebooks data constraints clean
+
+help:  ## print this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(VENV)/installed: requirements.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt
+	$(PIP) -r requirements-test.txt
+	touch $@
+
+run: $(VENV)/installed  ## train AlexNet on the embedded pictures and write a report under runs/
+	$(BIN)/alexnet-keras train
+
+test: $(VENV)/installed-test  ## lint, and run all the tests, notebooks included
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test  ## format and lint, notebooks included
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+notebooks: $(VENV)/installed-test  ## run the notebooks again and keep their outputs
+	$(BIN)/python notebooks/links.py
+	$(BIN)/python notebooks/refresh.py
+
+constraints:  ## resolve the exact versions anew (needs uv)
+	grep jax requirements-backends.txt | uv pip compile --universal --python-version 3.10 --upgrade \
+		--no-annotate --no-header --no-emit-find-links \
+		requirements.txt requirements-test.txt - -o constraints.txt
+
+clean:  ## remove .venv
+	rm -rf $(VENV)

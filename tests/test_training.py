@@ -1,0 +1,296 @@
+import csv
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from alexnet_keras.augmentation import color_statistics
+from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.datasets import DataError, open_dataset
+from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
+from alexnet_keras.optimizers import MomentumSGD
+from alexnet_keras.training import StuckLoss, build_model, load_run, train
+
+SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two classes that differ in colour, learned in two epochs."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("blue", "green", "red")):
+        (folder / name).mkdir()
+        for i in range(20):
+            image = rng.integers(0, 60, (80, 75, 3))
+            image[:, :, 2 - label] += 180
+            encoded = tf.io.encode_jpeg(image.astype("uint8")).numpy()
+            (folder / name / f"{i}.jpg").write_bytes(encoded)
+    config = TrainingConfig(data=str(folder), **SMALL, schedule="constant")
+    return train(config, tmp_path_factory.mktemp("runs") / "run", verbose=0)
+
+
+def momentum_by_hand(w, gradients, rate, momentum, decay):
+    """The paper's section 5, in numpy."""
+    v = np.zeros_like(w)
+    for gradient in gradients:
+        v = momentum * v - decay * rate * w - rate * gradient
+        w = w + v
+    return w
+
+
+def test_optimizer_is_the_papers():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(4, 3)), rng.normal(size=3)
+    gradients = [(rng.normal(size=(4, 3)), rng.normal(size=3)) for _ in range(5)]
+    variables = [keras.Variable(kernel, dtype="float64"), keras.Variable(bias, dtype="float64")]
+    optimizer = MomentumSGD(0.1, 0.9, 0.05)
+    for pair in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in pair], variables)
+    by_hand = [
+        momentum_by_hand(kernel, [g for g, _ in gradients], 0.1, 0.9, 0.05),
+        momentum_by_hand(bias, [g for _, g in gradients], 0.1, 0.9, 0.0),  # no decay on biases
+    ]
+    for ours, expected in zip(variables, by_hand):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+def test_optimizer_equals_l2_and_not_keras_weight_decay():
+    """An L2 regularizer of half the decay is the same update; SGD's own decay is another."""
+    x, y = np.random.default_rng(0).normal(size=(2, 16, 4)).astype("float32")
+
+    def trained(optimizer, regularizer=None):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(3, kernel_regularizer=regularizer), keras.layers.Dense(4)]
+        layers[1].kernel_regularizer = regularizer
+        model = keras.Sequential(layers)
+        model.compile(optimizer, "mse")
+        model.fit(x, y, epochs=5, batch_size=8, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    ours = trained(MomentumSGD(0.05, 0.9, 0.1))
+    by_l2 = trained(keras.optimizers.SGD(0.05, 0.9), keras.regularizers.L2(0.05))
+    decoupled = trained(keras.optimizers.SGD(0.05, 0.9, weight_decay=0.1))
+    for a, b in zip(ours, by_l2):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(ours[0], decoupled[0], rtol=1e-3)
+
+
+def test_optimizer_serializes():
+    optimizer = MomentumSGD(0.02, 0.8, 0.001)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert isinstance(again, MomentumSGD)
+    assert again.get_config() == optimizer.get_config()
+    with pytest.raises(ValueError, match="`coupled_weight_decay` .* Received: -1"):
+        MomentumSGD(coupled_weight_decay=-1)
+
+
+def test_run_learns_and_is_kept(run):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {
+        "best.keras",
+        "config.json",
+        "last.keras",
+        "log.csv",
+        "statistics.npz",
+        "tensorboard",
+        "time.json",
+    }
+    log = run.log()
+    assert len(log["loss"]) == 2
+    assert set(log) >= {"loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "learning_rate"}
+    saved = json.loads((run.folder / "config.json").read_text())
+    assert TrainingConfig(**saved["config"]) == run.config
+    assert saved["class_names"] == ["blue", "green", "red"]
+    assert saved["versions"]["keras"] == keras.__version__
+    result = evaluate(run.model, run.open_dataset(), run.statistics)
+    assert 1 - result.top1_error == pytest.approx(log["val_top1"].max())
+    assert result.top1_error < 0.2  # colours are easy
+
+
+def test_best_is_the_best_epoch_and_last_the_last(run):
+    for which, epoch in (("best", run.log()["val_top1"].argmax()), ("last", -1)):
+        again = load_run(run.folder, which)
+        result = evaluate(again.model, again.open_dataset(), again.statistics)
+        assert 1 - result.top1_error == pytest.approx(run.log()["val_top1"][epoch])
+
+
+def test_same_seed_same_log(run, tmp_path):
+    again = train(run.config, tmp_path / "again", verbose=0)
+    for name, column in run.log().items():
+        np.testing.assert_array_equal(again.log()[name], column)
+    assert json.dumps(again.statistics.mean.tolist()) == json.dumps(run.statistics.mean.tolist())
+
+
+def test_folder_that_holds_something_is_left_alone(run):
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in run.folder.iterdir())
+    with pytest.raises(FileExistsError, match=f"new or empty. Received: {run.folder}"):
+        train(run.config, run.folder, verbose=0)
+    assert sorted((p.name, p.stat().st_mtime_ns) for p in run.folder.iterdir()) == before
+
+
+def test_evaluation_equals_sklearn(run):
+    data = run.open_dataset()
+    keras.utils.set_random_seed(7)
+    fresh = build_model(run.config, 3)  # untrained: it makes mistakes
+    result = evaluate(fresh, data, run.statistics, batch_size=5, mistakes=4)
+    paths = [e["id"].decode() for e in data.encoded("validation").as_numpy_iterator()]
+    labels = [e["label"] for e in data.encoded("validation").as_numpy_iterator()]
+    probabilities = np.stack([p for _, p in predict(fresh, paths, run.statistics)])
+    predicted = probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(result.confusion, metrics.confusion_matrix(labels, predicted))
+    assert result.top1_error == pytest.approx(1 - metrics.accuracy_score(labels, predicted))
+    assert result.pictures == 12 and result.largest_class_share == pytest.approx(1 / 3)
+    wrong = [i for i in range(12) if predicted[i] != labels[i]]
+    worst = sorted(wrong, key=lambda i: -probabilities[i].max())[:4]
+    assert [m.index for m in result.mistakes] == worst
+    i = worst[0]
+    probability = pytest.approx(probabilities[i].max())
+    assert result.mistakes[0] == Mistake(i, labels[i], predicted[i], probability)
+
+
+def test_top5_equals_sklearn(make_folder):
+    data = open_dataset(make_folder(counts={name: 10 for name in "abcdefgh"}))
+    config = TrainingConfig(**SMALL)
+    statistics = color_statistics(data, 64)
+    fresh = build_model(config, 8)
+    labels = [e["label"] for e in data.encoded("validation").as_numpy_iterator()]
+    paths = [e["id"].decode() for e in data.encoded("validation").as_numpy_iterator()]
+    probabilities = np.stack([p for _, p in predict(fresh, paths, statistics)])
+    accuracy = metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=range(8))
+    assert 0 < accuracy < 1
+    assert evaluate(fresh, data, statistics).top5_error == pytest.approx(1 - accuracy)
+
+
+def test_ten_views_are_the_mean_of_ten_passes(run):
+    data = run.open_dataset()
+    path = next(data.encoded("validation").as_numpy_iterator())["id"].decode()
+    (_, ten), (_, one) = (
+        next(predict(run.model, [path], run.statistics, views=views)) for views in (10, 1)
+    )
+    picture = next(data.decoded("validation").as_numpy_iterator())["image"].astype("float32")
+    from alexnet_keras.augmentation import central_square, square_side, ten_views
+
+    square = central_square(picture, square_side(64))
+    passes = [run.model(v[None] - run.statistics.mean)[0] for v in ten_views(square, 64).numpy()]
+    np.testing.assert_allclose(ten, np.mean(passes, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(one, passes[4], rtol=1e-4)
+    images = np.random.default_rng(0).normal(0, 50, (3, 10, 64, 64, 3)).astype("float32")
+    expected = [np.mean(run.model(image), axis=0) for image in images]
+    np.testing.assert_allclose(predict_views(run.model, images, 7), expected, rtol=1e-4)
+
+
+def test_report(run, tmp_path):
+    data = run.open_dataset()
+    result = evaluate(build_model(run.config, 3), data, run.statistics)
+    write_report(tmp_path / "report", result, data, "validation", run.log())
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"report.json", "confusion.png", "mistakes.png", "curves.png"}
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["top1_error"] == result.top1_error
+    assert np.sum(report["confusion"]) == 12
+
+
+def test_model_of_other_classes(run):
+    with pytest.raises(DataError, match="as many classes as the data, 10. Received: one with 3"):
+        evaluate(run.model, open_dataset(), run.statistics)
+
+
+def test_picture_that_cannot_be_decoded(run, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"nothing")
+    (_, error), (_, missing) = predict(
+        run.model, [tmp_path / "x.jpg", tmp_path / "y.jpg"], run.statistics
+    )
+    assert isinstance(error, DataError) and "x.jpg" in str(error)
+    assert isinstance(missing, DataError) and "y.jpg" in str(missing)
+
+
+def test_folder_without_a_run(tmp_path):
+    with pytest.raises(DataError, match="A run must hold config.json. Received: "):
+        load_run(tmp_path)
+
+
+def test_run_with_a_broken_configuration(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text('{"config": {"epoch": 3}}')
+    with pytest.raises(DataError, match="config.json must be as `train` wrote it"):
+        load_run(tmp_path / "run")
+
+
+def rates(config, val_top1):
+    """The learning rate of each epoch, given validation accuracies."""
+    from alexnet_keras.training import _learning_rate_callback
+
+    (callback,) = _learning_rate_callback(config)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(MomentumSGD(config.learning_rate), "mse")
+    callback.set_model(model)
+    callback.on_train_begin()
+    seen = []
+    for epoch, value in enumerate(val_top1):
+        callback.on_epoch_begin(epoch)
+        seen.append(float(model.optimizer.learning_rate))
+        callback.on_epoch_end(epoch, {"val_top1": value})
+    return seen
+
+
+def test_schedules():
+    flat = [0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3]
+    assert rates(TrainingConfig(patience=2), flat) == pytest.approx(
+        [0.01, 0.01, 0.01, 0.01, 0.001, 0.001, 0.0001]
+    )
+    assert rates(TrainingConfig(schedule="constant"), flat) == pytest.approx([0.01] * 7)
+    cosine = rates(TrainingConfig(schedule="cosine", epochs=7), flat)
+    expected = [0.005 * (1 + math.cos(math.pi * e / 7)) for e in range(7)]
+    assert cosine == pytest.approx(expected)
+
+
+def test_stuck_loss_is_noticed_once(capsys):
+    callback = StuckLoss(10, TrainingConfig(initialization="variant"), patience=2)
+    for epoch, loss in enumerate([2.31, 2.0, 2.3, 2.303, 2.302]):
+        callback.on_epoch_end(epoch, {"loss": loss})
+    said = capsys.readouterr().err
+    assert said.count("ln(classes) = 2.303") == 1
+    assert "--initialization he" in said and "--learning-rate" in said
+
+
+def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
+    """The original start in a tiny network: the biases of 1 drown the pictures."""
+    import dataclasses
+
+    config = dataclasses.replace(
+        run.config, initialization="variant", epochs=3, learning_rate=1e-4, width=0.05
+    )
+    train(config, tmp_path / "stuck", verbose=0)
+    assert "Try --initialization he" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: 0"),
+        ({"batch_size": 1.5}, "`batch_size` must be an integer of at least 1. Received: 1.5"),
+        ({"learning_rate": -1}, "`learning_rate` must be a number of at least 0. Received: -1"),
+        ({"momentum": 1.0}, "`momentum` must be at least 0 and less than 1. Received: 1.0"),
+        ({"schedule": "steps"}, "`schedule` must be one of .* Received: 'steps'"),
+        ({"precision": "int8"}, "`precision` must be one of .* Received: 'int8'"),
+        ({"seed": -3}, "`seed` must be an integer from 0 to .* Received: -3"),
+        ({"mean": "gray"}, "`mean` must be 'color' or 'image'. Received: 'gray'"),
+    ],
+)
+def test_bad_configuration(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**arguments)
+
+
+def test_log_is_a_csv_file(run):
+    with open(run.folder / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
