@@ -197,6 +197,7 @@ def training_batches(
     def one_batch(images, offsets, labels):
         return images - subtracted + offsets[:, None, None, :], labels
 
+    @tf.autograph.experimental.do_not_convert  # it warns of TensorFlow Datasets' decorators
     def one_epoch(epoch):
         shuffled = dataset.shuffled("train", tf.stack([tf.cast(seed, tf.int64), epoch]))
         places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)

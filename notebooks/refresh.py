@@ -1,0 +1,90 @@
+"""Runs the notebooks and keeps of their outputs what a reader needs.
+
+`python -m notebooks.refresh` runs every notebook of this folder in place, or those that are named,
+and fails if one raises an error or grows beyond a megabyte. Outputs on stderr, the state of widgets
+and the times of execution are removed, so that a second run changes little; large pictures are
+kept as JPEG.
+"""
+
+import argparse
+import base64
+import io
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+from PIL import Image
+
+HERE = Path(__file__).parent
+MAXIMUM_BYTES = 1_000_000
+LARGE_PICTURE = 100_000  # characters of base64
+
+
+def main() -> int:
+    """Runs the notebooks that are named on the command line, or all."""
+    parser = argparse.ArgumentParser(description="Run notebooks in place and clean their outputs.")
+    parser.add_argument("notebooks", type=Path, nargs="*", help="files (default: all)")
+    parser.add_argument("--timeout", type=int, default=1200, help="seconds a cell may take")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    too_large = False
+    for path in arguments.notebooks or sorted(HERE.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        started = time.perf_counter()
+        nbclient.NotebookClient(
+            notebook,
+            timeout=arguments.timeout,
+            coalesce_streams=True,
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+        ).execute()
+        seconds = time.perf_counter() - started
+        clean(notebook)
+        nbformat.write(notebook, path)
+        size = path.stat().st_size
+        too_large |= size > MAXIMUM_BYTES
+        print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
+    if too_large:
+        print(f"A notebook must not be larger than {MAXIMUM_BYTES:,} bytes.", file=sys.stderr)
+    return int(too_large)
+
+
+def clean(notebook: Any) -> None:
+    """Removes what differs from run to run or is of no use to a reader.
+
+    Args:
+        notebook: an `nbformat` notebook; changed in place.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    number = 0
+    for cell in notebook.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+        if cell.cell_type != "code":
+            continue
+        number += 1
+        cell.execution_count = number
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        for output in cell.outputs:
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if len(output.get("data", {}).get("image/png", "")) > LARGE_PICTURE:
+                output.data["image/jpeg"] = _as_jpeg(output.data.pop("image/png"))
+            if "execution_count" in output:
+                output.execution_count = number
+
+
+def _as_jpeg(png: str) -> str:
+    jpeg = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.save(jpeg, "JPEG", quality=80, optimize=True)
+    return base64.b64encode(jpeg.getvalue()).decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
