@@ -261,13 +261,15 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def picture_files(folder: Path) -> list[str]:
-    """Paths of the pictures in a folder and the folders in it, sorted.
+    """Paths of the pictures in a folder and the folders in it, sorted; hidden files are left out.
 
     Raises:
         DataError: if there is none.
     """
     files = sorted(
-        str(p) for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
+        str(p)
+        for p in folder.rglob("*")
+        if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")
     )
     if not files:
         raise DataError(

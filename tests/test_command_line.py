@@ -51,6 +51,22 @@ def test_train_prints_errors_and_writes_a_report(folder, tmp_path, capfd):
         assert (out / name).is_file()
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_train_on_other_backends(backend, folder, tmp_path):
+    pytest.importorskip(backend)
+    done = subprocess.run(
+        [sys.executable, "-m", "alexnet_keras", "train", "--data", str(folder), *QUICK]
+        + ["--out", str(tmp_path / "run")],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 pictures, mean of ten views" in done.stdout
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["versions"]["backend"] == backend
+
+
 def test_run_is_not_overwritten(folder, run, capsys):
     assert main(["train", "--data", str(folder), *QUICK, "--out", str(run)]) == 1
     assert "must be new or empty" in capsys.readouterr().err

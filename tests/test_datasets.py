@@ -95,6 +95,16 @@ def test_data_dir_that_is_not_there(tmp_path):
         open_dataset("cifar10", data_dir=tmp_path / "nothing")
 
 
+def test_hidden_files_are_no_pictures(make_folder):
+    folder = make_folder(name="été d'hiver", counts={"a b": 5, "ß": 5})
+    (folder / "a b" / "._0.jpg").write_bytes(b"what macOS leaves on other disks")
+    data = open_dataset(f"{folder}/")
+    assert data.class_names == ("a b", "ß")
+    assert sum(data.sizes.values()) == 10
+    for split in data.sizes:
+        data.require_decodable(split)
+
+
 @pytest.fixture
 def folder_with_bad(make_folder):
     folder = make_folder(counts={"blue": 6, "red": 8})
