@@ -202,7 +202,9 @@ def test_tfds_set_without_a_held_out_split(tmp_path):
             VERSION = tfds.core.Version("1.0.0")
 
             def _info(self):
-                return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features)
+                )
 
             def _split_generators(self, dl_manager):
                 return {"train": self._generate_examples()}
