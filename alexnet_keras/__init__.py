@@ -32,7 +32,8 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 # Importing these registers them with Keras, so that `keras.models.load_model` knows them. That
 # takes seconds, which the command line puts off until it has read its arguments.
-if Path(sys.argv[0]).stem not in ("-m", "alexnet-keras"):
+_by_module = sys.argv[0] == "-m" and "alexnet_keras" in sys.orig_argv
+if not _by_module and Path(sys.argv[0]).stem != "alexnet-keras":
     importlib.import_module("alexnet_keras.layers")
     importlib.import_module("alexnet_keras.optimizers")
 

@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, or 1 where something could not be done; 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         return arguments.command(arguments) or 0
     except (ValueError, OSError) as error:
@@ -31,6 +32,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("alexnet-keras: interrupted", file=sys.stderr)
         return 130
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+_positive.__name__ = "integer"  # argparse names it in its message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,8 +141,11 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = command("evaluate", _evaluate, "evaluate a run on one of its splits")
     evaluate.add_argument("run", type=Path, help="folder that train wrote")
-    evaluate.add_argument("--split", choices=("train", "validation"), default="validation", help="")
-    evaluate.add_argument("--batch-size", type=int, default=128, help="pictures")
+    evaluate.add_argument(
+        "--split", choices=("train", "validation"), default="validation", help="of the data"
+    )
+    evaluate.add_argument("--data", help="other data of the same classes (default: the run's)")
+    evaluate.add_argument("--batch-size", type=_positive, default=128, help="images a step")
     evaluate.add_argument("--data-dir", help="where TensorFlow Datasets keeps its data, if moved")
     evaluate.add_argument(
         "--out",
@@ -142,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "name what is in pictures")
     predict.add_argument("run", type=Path, help="folder that train wrote")
     predict.add_argument("pictures", type=Path, nargs="+", help="files, or folders of them")
-    predict.add_argument("--top", type=int, default=5, help="how many classes to print")
+    predict.add_argument("--top", type=_positive, default=5, help="how many classes to print")
     predict.add_argument("--json", action="store_true", help="print JSON")
     for sub in (evaluate, predict):
         sub.add_argument(
@@ -178,7 +192,7 @@ def _add_network_options(parser, image_size, width):
 
 
 def _import_tensorflow() -> None:
-    """Imports TensorFlow and keeps its notes about itself off the screen."""
+    """Imports TensorFlow and Keras and keeps their notes about themselves off the screen."""
     import logging
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -188,12 +202,14 @@ def _import_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
+        import keras
         import tensorflow  # noqa: F401
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
+    keras.config.set_image_data_format("channels_last")  # whatever keras.json says
 
 
 def _summary(arguments) -> None:
@@ -246,7 +262,8 @@ def _summary(arguments) -> None:
 
 def _free_folder(config: TrainingConfig) -> Path:
     """runs/DATA-VARIANT, or the first of -2, -3, ... that is free."""
-    name = Path(config.data).name if Path(config.data).is_dir() else config.data.replace("/", "-")
+    path = Path(config.data)
+    name = path.resolve().name if path.is_dir() else config.data.replace("/", "-")
     folder = Path("runs") / f"{name}-{config.variant}"
     number = 1
     while folder.exists():
@@ -274,6 +291,8 @@ def _train(arguments) -> None:
         _print_result(result)
         if views == 1:
             write_report(out, result, dataset, "validation", run.log())
+        else:
+            write_report(out / "evaluation-validation-10", result, dataset, "validation")
     print(f"The run is in {out}: best.keras, log.csv, report.json and its pictures.")
 
 
@@ -295,7 +314,7 @@ def _evaluate(arguments) -> None:
     if arguments.data_dir:
         config = dataclasses.replace(run.config, data_dir=arguments.data_dir)
         run = dataclasses.replace(run, config=config)
-    dataset = run.open_dataset()
+    dataset = run.open_dataset(arguments.data)
     result = evaluate(
         run.model,
         dataset,

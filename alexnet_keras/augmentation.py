@@ -61,15 +61,18 @@ IMAGENET_STATISTICS = ColorStatistics(
 """Of ImageNet's training set, used where the data set is `imagenet2012`."""
 
 
-def color_statistics(dataset: ImageDataset, image_size: int) -> ColorStatistics:
+def color_statistics(
+    dataset: ImageDataset, image_size: int, mean: str = "color"
+) -> ColorStatistics:
     """Mean image and principal components of colour of the training split, in one pass over it.
 
     Section 4.1 of the paper: "PCA on the set of RGB pixel values throughout the training set". For
-    `imagenet2012` the published constant is returned instead.
+    `imagenet2012` the published constant is returned instead, unless its mean image is wanted.
 
     Args:
         dataset: its training split is read.
         image_size: side in pixels of the network's input.
+        mean: `"color"` or `"image"`, what will be subtracted.
 
     Returns:
         The `ColorStatistics` of the squares that crops are taken from.
@@ -77,7 +80,8 @@ def color_statistics(dataset: ImageDataset, image_size: int) -> ColorStatistics:
     Raises:
         DataError: if a picture cannot be decoded; the message names the first ones.
     """
-    if dataset.name.partition("/")[0].partition(":")[0] == "imagenet2012":
+    name = dataset.name.partition("/")[0].partition(":")[0]
+    if name == "imagenet2012" and not dataset.in_files and mean == "color":
         return IMAGENET_STATISTICS
     side = square_side(image_size)
 

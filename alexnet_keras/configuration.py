@@ -48,7 +48,8 @@ class Variant:
 _CAFFE = Variant(
     source="Caffe's `models/bvlc_alexnet`. The columns are grouped convolutions, so the window of "
     "the normalization crosses from one to the other; k = 1 and alpha = 1e-4 / 5; fc6 and fc7 "
-    "start from N(0, 0.005), and biases of 0.1 stand where the paper has 1.",
+    "start from N(0, 0.005), and biases of 0.1 stand where the paper has 1. Made for 227: at 224 "
+    "Caffe rounds down to 54 x 54 maps, where conv1 is padded to 55 x 55 here.",
     lrn={"k": 1.0, "alpha": 1e-4, "divide_alpha_by_size": True},
     lrn_across_columns=True,
     stds=(0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.01),
@@ -114,7 +115,8 @@ class Augmentation:
         mirror: the mirror image, with probability one half.
         color_noise: standard deviation of the PCA colour noise, in standard deviations of the
             pixels along each principal component: one draw of three numbers an image. (The text of
-            the paper says eigenvalues; its code, `convdata_jpeg.py`, uses their square roots.)
+            the paper says eigenvalues; its code, `convdata_jpeg.py`, uses their square roots, and
+            divides the image by 1.1 afterwards, which is not done here.)
         mean: `"color"` or `"image"`, what is subtracted.
     """
 
@@ -140,7 +142,8 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mi
 class TrainingConfig:
     """Everything that determines a training run. The recipe's defaults are the paper's
     (section 5) but for what is made for the embedded pictures: a small network with a start that
-    suits it, 40 epochs (about 90 in the paper), batches of 32 (128 in the paper).
+    suits it, 40 epochs (about 90 in the paper), batches of 32 (128 in the paper). Biases learn at
+    the same rate as weights; the log of the 2012 code has twice the rate for them.
 
     Attributes:
         data, data_dir, validation_fraction, skip_bad: see `open_dataset`.

@@ -1,17 +1,24 @@
 """One door to pictures: the embedded set, TensorFlow Datasets, and folders of class folders."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from alexnet_keras.configuration import EMBEDDED
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 """What a folder is searched for, in lower or upper case."""
+
+HELD_OUT = ("val", "valid", "validation", "test")
+"""Names of the folder beside `train/` that is validated on; the first that is there."""
 
 
 class DataError(ValueError):
@@ -34,6 +41,8 @@ class ImageDataset:
         skipped: files that could not be decoded and were left out, with `skip_bad`.
         source: function from a split's name to a `tf.data.Dataset` of examples, in fixed order.
         in_files: whether `source` gives paths, to be read, in place of encoded pictures.
+        fingerprint: equal for equal data: of a folder, a digest of the splits' relative paths; of
+            a TensorFlow Datasets set, its name and version.
     """
 
     name: str
@@ -42,6 +51,7 @@ class ImageDataset:
     source: Callable[[str], tf.data.Dataset] = dataclasses.field(repr=False, compare=False)
     skipped: tuple[str, ...] = ()
     in_files: bool = False
+    fingerprint: str = ""
 
     def encoded(self, split: str) -> tf.data.Dataset:
         """The split's examples, in a fixed order: dictionaries of the scalars `image` (string, the
@@ -68,6 +78,28 @@ class ImageDataset:
 
         size = max(1, self.sizes[split]) if self.in_files else SHUFFLE_CHUNK
         return self._read(self._records(split).batch(size).flat_map(shuffled_chunk))
+
+    def examples_at(self, split: str, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The encoded examples at some places of the split's fixed order, as numpy scalars."""
+        found = {}
+        if indices:
+            some = self.encoded(split).take(max(indices) + 1).as_numpy_iterator()
+            found = {i: example for i, example in enumerate(some) if i in set(indices)}
+        return [found[i] for i in indices]
+
+    def class_shares(self, split: str) -> np.ndarray:
+        """Share of each class in the split, float64 of shape `(classes,)`.
+
+        Pictures are neither read from files nor decoded. Of a set of TensorFlow Datasets, which
+        are shuffled when they are made, the first 10,000 records are counted.
+        """
+        records = self._records(split)
+        if not self.in_files:
+            records = records.take(SHUFFLE_CHUNK)
+        counts = np.zeros(len(self.class_names))
+        for labels in records.map(lambda record: record["label"]).batch(1024).as_numpy_iterator():
+            counts += np.bincount(labels, minlength=len(counts))
+        return counts / max(1, counts.sum())
 
     def require_decodable(self, split: str) -> None:
         """Decodes every picture of the split.
@@ -108,6 +140,8 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG, PNG, BMP or GIF file (its first picture) to RGB.
 
     Grayscale is repeated over the channels, CMYK is converted, transparency is laid on white.
+    BMP and GIF are left to Pillow: TensorFlow shows their palettes' indices and their transparent
+    pixels as colours.
 
     Args:
         encoded: scalar string, the bytes of the file.
@@ -118,6 +152,30 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: if the bytes are not such a file, or are cut off.
     """
+    start = tf.strings.substr(encoded, 0, 2)
+    rgb = tf.cond(
+        (start == b"BM") | (start == b"GI"),
+        lambda: tf.py_function(_decode_by_pillow, [encoded], tf.uint8),
+        lambda: _decode_by_tensorflow(encoded),
+    )
+    return tf.ensure_shape(rgb, (None, None, 3))
+
+
+class _UndecodableError(tf.errors.InvalidArgumentError, ValueError):
+    """What TensorFlow's decoders raise; in a graph, TensorFlow makes that of a ValueError."""
+
+
+def _decode_by_pillow(encoded: tf.Tensor) -> np.ndarray:
+    try:
+        image = Image.open(io.BytesIO(encoded.numpy()), formats=("BMP", "GIF")).convert("RGBA")
+    except Exception as error:  # of many kinds
+        message = f"not a BMP or GIF file that can be decoded ({error})"
+        raise _UndecodableError(None, None, message) from None
+    white = Image.new("RGBA", image.size, "white")
+    return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
+
+
+def _decode_by_tensorflow(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
     image.set_shape((None, None, None))
     channels = tf.shape(image)[2]
@@ -131,8 +189,7 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     def as_rgb():
         return tf.broadcast_to(image, (*tf.unstack(tf.shape(image)[:2]), 3))
 
-    rgb = tf.cond((channels == 2) | (channels == 4), on_white, as_rgb)
-    return tf.ensure_shape(rgb, (None, None, 3))
+    return tf.cond((channels == 2) | (channels == 4), on_white, as_rgb)
 
 
 def open_dataset(
@@ -148,12 +205,13 @@ def open_dataset(
         name: one of
             - `"openclipart"`, the embedded set;
             - a folder that holds one folder of pictures a class, or `train/` and `val/` (or
-              `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
+              `valid/`, `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
             - the name of a data set of TensorFlow Datasets, such as `"imagenette/160px-v2"`,
               `"cifar10"`, `"tf_flowers"` or `"imagenet2012"`, downloaded if it is not there yet.
         data_dir: where TensorFlow Datasets keeps its data; `None` for its default.
         validation_fraction: share of each class (of the whole, for TensorFlow Datasets) that is
-            held out where the data has no split of its own; always the same pictures.
+            held out where the data has no split of its own; of the same data always the same
+            pictures.
         skip_bad: folders only: leave out the files that cannot be decoded, and list them in
             `skipped`. Every file is decoded once to find them.
 
@@ -176,6 +234,8 @@ def open_dataset(
             f"`validation_fraction` must lie between 0 and 1. Received: {validation_fraction!r}"
         )
     name = str(name)
+    if not name:
+        raise DataError("The data must be named. Received: an empty name")
     if name == EMBEDDED:
         import tensorflow_datasets as tfds
 
@@ -236,6 +296,11 @@ def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageD
         splits = {"train": "train", "validation": held_out}
     else:
         percent = round(100 * (1 - validation_fraction))
+        if not 0 < percent < 100:
+            raise DataError(
+                "`validation_fraction` must be at least 0.01 and at most 0.99 for a data set of "
+                f"TensorFlow Datasets. Received: {validation_fraction!r}"
+            )
         splits = {"train": f"train[:{percent}%]", "validation": f"train[{percent}%:]"}
 
     def source(split: str) -> tf.data.Dataset:
@@ -253,7 +318,9 @@ def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageD
         )
 
     sizes = {s: builder.info.splits[spec].num_examples for s, spec in splits.items()}
-    return ImageDataset(name, tuple(features[keys[1]].names), sizes, source)
+    class_names = tuple(features[keys[1]].names)
+    fingerprint = f"{builder.info.full_name} {splits}"
+    return ImageDataset(name, class_names, sizes, source, fingerprint=fingerprint)
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -261,7 +328,7 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def picture_files(folder: Path) -> list[str]:
-    """Paths of the pictures in a folder and the folders in it, sorted; hidden files are left out.
+    """Paths of the pictures in a folder and the folders in it, sorted; hidden ones are left out.
 
     Raises:
         DataError: if there is none.
@@ -269,7 +336,9 @@ def picture_files(folder: Path) -> list[str]:
     files = sorted(
         str(p)
         for p in folder.rglob("*")
-        if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")
+        if p.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+        and p.is_file()
     )
     if not files:
         raise DataError(
@@ -279,11 +348,18 @@ def picture_files(folder: Path) -> list[str]:
     return files
 
 
+def _digest(file: str, folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(Path(file).relative_to(folder).as_posix())).hexdigest()
+
+
 def _from_folder(folder: Path, validation_fraction: float, skip_bad: bool) -> ImageDataset:
-    held_out = next(
-        (folder / n for n in ("val", "validation", "test") if (folder / n).is_dir()), None
-    )
-    if (folder / "train").is_dir() and held_out:
+    held_out = next((folder / n for n in HELD_OUT if (folder / n).is_dir()), None)
+    if (folder / "train").is_dir() and _class_folders(folder / "train"):
+        if held_out is None:
+            raise DataError(
+                f"A folder with train/ must hold one of {', '.join(f'{n}/' for n in HELD_OUT)} "
+                f"too. Received: {folder}"
+            )
         train = {p.name: picture_files(p) for p in _class_folders(folder / "train")}
         validation = {p.name: picture_files(p) for p in _class_folders(held_out)}
         unknown = sorted(validation.keys() - train.keys())
@@ -303,10 +379,10 @@ def _from_folder(folder: Path, validation_fraction: float, skip_bad: bool) -> Im
                     "A class folder must hold at least two pictures, one to train on and one to "
                     f"validate with. Received: {path} with {len(files)}"
                 )
-            # The order of the names often means something: hold out a fixed random choice.
-            order = np.random.default_rng(0).permutation(len(files))
-            parts["validation"][path.name] = [files[i] for i in sorted(order[:held])]
-            parts["train"][path.name] = [files[i] for i in sorted(order[held:])]
+            # The order of the names often means something; that of their digests does not.
+            shuffled = sorted(files, key=lambda file: _digest(file, folder))
+            parts["validation"][path.name] = sorted(shuffled[:held])
+            parts["train"][path.name] = sorted(shuffled[held:])
     names = tuple(sorted(parts["train"]))
     if len(names) < 2:
         raise DataError(
@@ -318,15 +394,21 @@ def _from_folder(folder: Path, validation_fraction: float, skip_bad: bool) -> Im
         for split, part in parts.items()
     }
 
+    if not rows["validation"]:
+        raise DataError(f"{held_out} must hold a folder of pictures a class. Received: none")
+
     def opened(skipped=()):
         def source(split):
-            files, labels = zip(*rows[split])
+            files = [os.fsencode(file) for file, _ in rows[split]]  # names need not be UTF-8
+            labels = np.array([label for _, label in rows[split]], "int64")
             return tf.data.Dataset.from_tensor_slices(
-                {"image": list(files), "label": np.array(labels, "int64"), "id": list(files)}
+                {"image": files, "label": labels, "id": files}
             )
 
         sizes = {split: len(part) for split, part in rows.items()}
-        return ImageDataset(str(folder), names, sizes, source, tuple(skipped), in_files=True)
+        digests = [f"{s} {_digest(file, folder)}" for s in sorted(rows) for file, _ in rows[s]]
+        fingerprint = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return ImageDataset(str(folder), names, sizes, source, tuple(skipped), True, fingerprint)
 
     dataset = opened()
     if not skip_bad:
@@ -362,7 +444,7 @@ def undecodable(examples: tf.data.Dataset) -> list[str]:
     good = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
     decoded = set(good.as_numpy_iterator())
     ids = examples.map(lambda example: example["id"]).as_numpy_iterator()
-    return [i.decode() for i in ids if i not in decoded]
+    return [os.fsdecode(i) for i in ids if i not in decoded]
 
 
 def checked(batches: tf.data.Dataset, dataset: ImageDataset, split: str) -> Iterator[Any]:
@@ -377,6 +459,6 @@ def checked(batches: tf.data.Dataset, dataset: ImageDataset, split: str) -> Iter
     """
     try:
         yield from batches.as_numpy_iterator()
-    except tf.errors.InvalidArgumentError:
+    except tf.errors.OpError:
         dataset.require_decodable(split)
         raise

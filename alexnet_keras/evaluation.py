@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import heapq
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,15 @@ class Evaluation:
             "largest_class_share": self.largest_class_share,
             "class_names": list(self.class_names),
             "confusion": self.confusion.tolist(),
-            "mistakes": [dataclasses.asdict(mistake) for mistake in self.mistakes],
+            "mistakes": [
+                {
+                    "index": mistake.index,
+                    "label": self.class_names[mistake.label],
+                    "predicted": self.class_names[mistake.predicted],
+                    "probability": mistake.probability,
+                }
+                for mistake in self.mistakes
+            ],
         }
 
 
@@ -100,7 +109,7 @@ def evaluate(
         statistics: of the training data.
         views: 1 for the central crop; 10 for the mean of the softmax over the paper's ten views
             (section 4.1).
-        batch_size: pictures a step; ten views are ten times as many images.
+        batch_size: images a step; with ten views a tenth as many pictures.
         mean: `"color"` or `"image"`, as in training.
         mistakes: how many of the most confident wrong predictions to keep.
 
@@ -110,6 +119,7 @@ def evaluate(
     Raises:
         DataError: if there is no such split, it is empty, a picture cannot be decoded, or the
             model has another number of classes.
+        ValueError: if the network's probabilities are not finite.
     """
     classes = len(dataset.class_names)
     if model.output_shape[-1] != classes:
@@ -117,12 +127,14 @@ def evaluate(
             f"The model must have as many classes as the data, {classes}. "
             f"Received: one with {model.output_shape[-1]}"
         )
+    if dataset.sizes.get(split) == 0:
+        raise DataError(f"The {split} split must hold at least one picture. Received: none")
     batches = evaluation_batches(
         dataset,
         split,
         statistics,
         image_size=model.input_shape[1],
-        batch_size=batch_size,
+        batch_size=max(1, batch_size // views),
         mean=mean,
         views=views,
     )
@@ -133,7 +145,7 @@ def evaluate(
         predicted = probabilities.argmax(axis=1)
         # Ties count against the network: a stuck one that is equally sure of all is wrong.
         of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)
-        top5_errors += int(((probabilities >= of_label).sum(axis=1) > 5).sum())
+        top5_errors += int(((probabilities < of_label).sum(axis=1) < classes - 5).sum())
         np.add.at(confusion, (labels, predicted), 1)
         for i in np.flatnonzero(predicted != labels):
             probability = float(probabilities[i, predicted[i]])
@@ -159,10 +171,17 @@ def predict_views(model: keras.Model, images: np.ndarray, at_once: int = 128) ->
 
     Returns:
         float32 `(batch, classes)`.
+
+    Raises:
+        ValueError: if they are not finite, as after training has diverged.
     """
     flat = images.reshape((-1, *images.shape[-3:]))
     parts = [model.predict_on_batch(flat[i : i + at_once]) for i in range(0, len(flat), at_once)]
     probabilities = np.concatenate([np.asarray(part, "float32") for part in parts])
+    if not np.isfinite(probabilities).all():
+        raise ValueError(
+            "The network's probabilities must be finite. Received: NaN; it has diverged in training"
+        )
     return probabilities.reshape((len(images), -1, probabilities.shape[-1])).mean(axis=1)
 
 
@@ -194,15 +213,14 @@ def predict(
     )
     for path in map(str, paths):
         try:
-            image = prepare(decode_image(tf.io.read_file(path))).numpy()
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, OSError):
-            yield (
-                path,
-                DataError(
-                    f"A picture must be a JPEG, PNG, BMP or GIF file that can be decoded. "
-                    f"Received: {path}"
-                ),
-            )
+            image = prepare(decode_image(tf.io.read_file(os.fsencode(path)))).numpy()
+        except tf.errors.OpError as error:
+            wanted = "be a JPEG, PNG, BMP or GIF file that can be decoded"
+            if isinstance(error, tf.errors.NotFoundError):
+                wanted = "exist"
+            elif isinstance(error, tf.errors.PermissionDeniedError):
+                wanted = "be a file that can be read"
+            yield path, DataError(f"A picture must {wanted}. Received: {path}")
             continue
         yield path, predict_views(model, image[None])[0]
 
@@ -226,8 +244,13 @@ def write_report(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "report.json", {"split": split, **evaluation.as_dict()})
-    title = f"{dataset.name}, {split}: top-1 error {evaluation.top1_error:.1%}"
+    report = {"data": dataset.name, "split": split, **evaluation.as_dict()}
+    examples = dataset.examples_at(split, [mistake["index"] for mistake in report["mistakes"]])
+    for mistake, example in zip(report["mistakes"], examples):
+        mistake["id"] = os.fsdecode(example["id"])
+    write_json(folder / "report.json", report)
+    name = Path(dataset.name).resolve().name if dataset.in_files else dataset.name
+    title = f"{name}, {split}: top-1 error {evaluation.top1_error:.1%}"
     figures = {
         "confusion": visualization.plot_confusion(evaluation, title),
         "mistakes": visualization.plot_mistakes(evaluation, dataset, split),

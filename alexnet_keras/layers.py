@@ -24,6 +24,16 @@ def _check_integer(name: str, value: int) -> int:
     return int(value)
 
 
+def _check_data_format(data_format: str | None) -> str:
+    data_format = keras.config.image_data_format() if data_format is None else data_format
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(
+            "`data_format` must be 'channels_last' or 'channels_first'. "
+            f"Received: data_format={data_format!r}"
+        )
+    return data_format
+
+
 def _channel_axis(data_format: str) -> int:
     return -1 if data_format == "channels_last" else 1
 
@@ -57,12 +67,7 @@ class _Normalization(keras.layers.Layer):
         self.alpha = _check_number("alpha", alpha, minimum=0, exclusive=False)
         self.beta = _check_number("beta", beta, minimum=0, exclusive=False)
         self.divide_alpha_by_size = bool(divide_alpha_by_size)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                "`data_format` must be 'channels_last' or 'channels_first'. "
-                f"Received: data_format={data_format!r}"
-            )
+        self.data_format = _check_data_format(data_format)
         self.supports_masking = True
 
     def _normalize(self, inputs, window_sum, window_elements):
@@ -307,7 +312,8 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
     height, width)` with `"channels_first"`. Output: the same with `size` for height and width.
 
     Raises:
-        ValueError: if `size` is no integer of at least 1.
+        ValueError: if `size` is no integer of at least 1, for an unknown `data_format`, and if
+            height or width is undefined.
 
     Example:
 
@@ -321,8 +327,16 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
     def __init__(self, size: int, data_format: str | None = None, **kwargs):
         super().__init__(**kwargs)
         self.size = _check_integer("size", size)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.data_format = _check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        sides = input_shape[1:3] if self.data_format == "channels_last" else input_shape[2:4]
+        if None in sides:
+            raise ValueError(
+                "Height and width of the input to `AdaptiveAveragePooling2D` must be defined. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
 
     def call(self, inputs):
         equation, rows = "bhwc,ih,jw->bijc", 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def AlexNet(
         return keras.layers.Dense(units, name=layer, **start(layer, x.shape[-1]))(x)
 
     def relu(x, n):
-        label = activation if isinstance(activation, str) else "activation"
+        label = activation if isinstance(activation, str) and activation.isalpha() else "act"
         return keras.layers.Activation(activation, name=f"{label}{n}")(x)
 
     def norm(x, n):
@@ -206,9 +207,9 @@ def _check_options(pooling, classes, width, normalization, dropout, columns, ini
             raise ValueError(f"`{option}` must be one of {allowed}. Received: {value!r}")
     if not isinstance(classes, (int, np.integer)) or isinstance(classes, bool) or classes < 1:
         raise ValueError(f"`classes` must be an integer of at least 1. Received: {classes!r}")
-    if not 0 < width < math.inf:
+    if not isinstance(width, numbers.Real) or not 0 < width < math.inf:
         raise ValueError(f"`width` must be a finite number greater than 0. Received: {width!r}")
-    if not 0 <= dropout < 1:
+    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be at least 0 and less than 1. Received: {dropout!r}")
 
 
@@ -288,7 +289,7 @@ def _load_weights(model: keras.Model, path: str | Path) -> None:
         source = keras.models.clone_model(model)
         try:
             source.load_weights(path)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ValueError(
                 f"`weights` do not fit this model. Received: {path} ({error})"
             ) from None

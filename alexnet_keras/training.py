@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import platform
 import shutil
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -49,20 +51,29 @@ def build_model(config: TrainingConfig, classes: int) -> keras.Model:
 
 
 class StuckLoss(keras.callbacks.Callback):
-    """Says what to try when the loss stays at ln(classes), that of guessing.
+    """Says what to try when the loss stays at that of guessing.
+
+    A network that looks at nothing comes to know the classes' shares: its loss is their entropy,
+    ln(classes) where all are equal.
 
     Args:
-        classes: number of classes.
+        class_shares: share of each class in the training split.
         config: the run's configuration, for the advice.
         patience: epochs to wait.
-        tolerance: how far below ln(classes), as a share of it, still counts as stuck.
+        tolerance: how far below guessing, as a share of its loss, still counts as stuck.
     """
 
     def __init__(
-        self, classes: int, config: TrainingConfig, patience: int = 3, tolerance: float = 0.01
+        self,
+        class_shares: np.ndarray,
+        config: TrainingConfig,
+        patience: int = 3,
+        tolerance: float = 0.02,
     ):
         super().__init__()
-        self.chance = math.log(classes)
+        shares = class_shares[class_shares > 0]
+        self.chance = float(-(shares * np.log(shares)).sum())
+        self.classes = len(class_shares)
         self.config, self.patience, self.tolerance = config, patience, tolerance
         self.epochs_stuck = 0
         self.advised = False
@@ -82,9 +93,40 @@ class StuckLoss(keras.callbacks.Callback):
             if self.config.width < 1 and self.config.dropout:
                 advice.append("less dropout (--dropout)")
             print(
-                f"\nThe loss has stayed at ln(classes) = {self.chance:.3f}, that of guessing, for "
-                f"{self.epochs_stuck} epochs. Try {'; or '.join(advice)}.",
+                f"\nFor {self.epochs_stuck} epochs the loss has stayed at that of guessing: "
+                f"{self.chance:.3f} for these class sizes, ln({self.classes}) = "
+                f"{math.log(self.classes):.3f} for equal ones. Try {'; or '.join(advice)}.",
                 file=sys.stderr,
+            )
+
+
+class DivergedError(ValueError):
+    """The loss is no longer a finite number."""
+
+
+class _StopDiverged(keras.callbacks.Callback):
+    """Stops before weights that are not finite take the place of good ones."""
+
+    def __init__(self, out: Path):
+        super().__init__()
+        self.out, self.epoch = out, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._check(logs["loss"], f"step {batch + 1} of epoch {self.epoch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs["val_loss"], f"the validation of epoch {epoch + 1}")
+
+    def _check(self, loss, where):
+        if not math.isfinite(loss):
+            kept = self.out / "last.keras"
+            raise DivergedError(
+                f"The loss must stay finite. Received: {float(loss)} in {where}; try a smaller "
+                "learning rate (--learning-rate)"
+                + (f"; {kept} is from the epoch before" if kept.exists() else "")
             )
 
 
@@ -117,6 +159,7 @@ def versions() -> dict[str, str]:
         "tensorflow": version("tensorflow"),
         "tensorflow-datasets": version("tensorflow-datasets"),
         "numpy": version("numpy"),
+        **{name: version(name) for name in ("jax", "torch") if keras.backend.backend() == name},
         "machine": platform.machine(),
         "system": platform.system(),
     }
@@ -149,6 +192,8 @@ class Run:
         class_names: in the order of the labels.
         statistics: colours of the training set.
         model: the network with its best weights.
+        fingerprint: of the data, see `ImageDataset`.
+        dataset: the data, where it is open already.
     """
 
     folder: Path
@@ -156,15 +201,23 @@ class Run:
     class_names: tuple[str, ...]
     statistics: ColorStatistics
     model: keras.Model
+    fingerprint: str
+    dataset: ImageDataset | None = dataclasses.field(default=None, repr=False, compare=False)
 
-    def open_dataset(self) -> ImageDataset:
-        """The data that the run was trained on.
+    def open_dataset(self, data: str | Path | None = None) -> ImageDataset:
+        """The data that the run was trained on, or other data of the same classes.
+
+        Args:
+            data: another name or folder; `None` for that of the run.
 
         Raises:
-            DataError: if it cannot be opened, or its classes are not those of the run.
+            DataError: if it cannot be opened, its classes are not those of the run, or the run's
+                own data has changed since, so that pictures of one split may now be in the other.
         """
+        if data is None and self.dataset is not None:
+            return self.dataset
         dataset = open_dataset(
-            self.config.data,
+            self.config.data if data is None else data,
             self.config.data_dir,
             validation_fraction=self.config.validation_fraction,
             skip_bad=self.config.skip_bad,
@@ -173,6 +226,12 @@ class Run:
             raise DataError(
                 f"The data must have the classes of the run, {', '.join(self.class_names)}. "
                 f"Received: {', '.join(dataset.class_names)} in {dataset.name}"
+            )
+        if data is None and dataset.fingerprint != self.fingerprint:
+            raise DataError(
+                "The data must be as it was in training, or its splits mix. Received: "
+                f"{dataset.name} with other files or of another version; --data names other data "
+                "to evaluate on"
             )
         return dataset
 
@@ -199,14 +258,22 @@ def load_run(folder: str | Path, which: str = "best") -> Run:
     try:
         saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = TrainingConfig(**saved["config"])
-        class_names = tuple(saved["class_names"])
+        class_names, fingerprint = tuple(saved["class_names"]), saved["fingerprint"]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(
             f"config.json must be as `train` wrote it. Received: {folder / 'config.json'} ({error})"
         ) from None
-    model = keras.saving.load_model(folder / f"{which}.keras", compile=False)
-    statistics = ColorStatistics.load(folder / "statistics.npz")
-    return Run(folder, config, class_names, statistics, model)
+    path = folder / f"{which}.keras"
+    try:
+        model = keras.saving.load_model(path, compile=False)
+        path = folder / "statistics.npz"
+        statistics = ColorStatistics.load(path)
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise DataError(
+            f"{path.name} must be as `train` wrote it. Received: {path} ({' '.join(reason)[:200]})"
+        ) from None
+    return Run(folder, config, class_names, statistics, model, fingerprint)
 
 
 def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto") -> Run:
@@ -226,7 +293,8 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
 
     Raises:
         FileExistsError: if `out` exists and is not an empty folder; nothing is written.
-        DataError: if the data cannot be opened or decoded.
+        DataError: if the data cannot be opened or decoded, or holds the run's folder.
+        DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
         ValueError: if the network cannot be built with this configuration.
     """
     out = Path(out)
@@ -234,16 +302,31 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
         raise FileExistsError(
             f"The run's folder must be new or empty. Received: {out}, which holds something"
         )
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
+            "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
+        )
     dataset = open_dataset(
         config.data,
         config.data_dir,
         validation_fraction=config.validation_fraction,
         skip_bad=config.skip_bad,
     )
+    if dataset.in_files:
+        # Absolute, so that the run can be evaluated from anywhere.
+        config = dataclasses.replace(config, data=os.path.abspath(config.data))
+        if Path(config.data) in Path(os.path.abspath(out)).parents:
+            raise DataError(
+                "The run's folder must lie outside of the data, of which it would become a part. "
+                f"Received: {out} in {config.data}"
+            )
+    if config.data_dir is not None:
+        config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
     classes = len(dataset.class_names)
     model = build_model(config, classes)
-    statistics = color_statistics(dataset, config.image_size)  # decodes every training picture
-    if dataset.in_files:  # records were decoded when they were made
+    statistics = color_statistics(dataset, config.image_size, config.mean)
+    if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
     out.mkdir(parents=True, exist_ok=True)
@@ -254,6 +337,7 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
             "config": dataclasses.asdict(config),
             "class_names": dataset.class_names,
             "sizes": dataset.sizes,
+            "fingerprint": dataset.fingerprint,
             "skipped": dataset.skipped,
             "versions": versions(),
         },
@@ -274,13 +358,13 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
     callbacks = [
+        _StopDiverged(out),
         *_learning_rate_callback(config),
         _SaveModels(out),
         keras.callbacks.CSVLogger(out / "log.csv"),
-        StuckLoss(classes, config),
+        keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
+        StuckLoss(dataset.class_shares("train"), config),
     ]
-    if keras.backend.backend() == "tensorflow":
-        callbacks.append(keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False))
     started = time.perf_counter()
     model.fit(
         batches,
@@ -293,4 +377,4 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
     )
     seconds = round(time.perf_counter() - started, 1)
     write_json(out / "time.json", {"training_seconds": seconds})
-    return load_run(out)
+    return dataclasses.replace(load_run(out), dataset=dataset)

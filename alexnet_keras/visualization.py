@@ -73,18 +73,13 @@ def plot_mistakes(
         dataset, split: where the pictures are.
         title: of the figure.
     """
-    wanted = {mistake.index for mistake in evaluation.mistakes}
-    found = {}
-    if wanted:
-        for index, example in enumerate(dataset.encoded(split).take(max(wanted) + 1)):
-            if index in wanted:
-                found[index] = decode_image(example["image"]).numpy()
+    examples = dataset.examples_at(split, [mistake.index for mistake in evaluation.mistakes])
     captions = [
         f"{evaluation.class_names[m.label]}, taken for\n"
         f"{evaluation.class_names[m.predicted]} ({m.probability:.0%})"
         for m in evaluation.mistakes
     ]
-    pictures = [found[m.index] for m in evaluation.mistakes]
+    pictures = [decode_image(example["image"]).numpy() for example in examples]
     return plot_pictures(pictures, captions, title or "Most confident mistakes")
 
 

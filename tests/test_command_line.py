@@ -64,7 +64,8 @@ def test_train_on_other_backends(backend, folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "4 pictures, mean of ten views" in done.stdout
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert saved["versions"]["backend"] == backend
+    assert saved["versions"]["backend"] == backend and saved["versions"][backend]
+    assert any((tmp_path / "run" / "tensorboard").rglob("events.*"))
 
 
 def test_run_is_not_overwritten(folder, run, capsys):
@@ -78,6 +79,19 @@ def test_evaluate(run, capsys, views):
     assert "16 pictures" in capsys.readouterr().out
     report = json.loads((run / f"evaluation-train-{views}" / "report.json").read_text())
     assert report["views"] == int(views) and report["split"] == "train"
+    for mistake in report["mistakes"]:
+        assert os.path.isfile(mistake["id"]) and mistake["label"] in ("blue", "red")
+
+
+def test_evaluate_other_data(run, folder, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "moved")
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "moved")]) == 0
+    assert "4 pictures" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(run), "--batch-size", "0"])
+    assert "must be at least 1, not 0" in capsys.readouterr().err
 
 
 def test_predict(run, folder, capsys):
@@ -95,9 +109,11 @@ def test_predict_goes_on_after_a_bad_picture(run, folder, tmp_path, capsys):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"nothing")
     good = folder / "red" / "1.jpg"
-    assert main(["predict", str(run), str(bad), str(good)]) == 1
+    missing = tmp_path / "missing.jpg"
+    assert main(["predict", str(run), str(bad), str(missing), str(good)]) == 1
     said = capsys.readouterr()
     assert str(bad) in said.err and "Traceback" not in said.err
+    assert f"A picture must exist. Received: {missing}" in said.err
     assert str(good) in said.out
 
 
@@ -112,6 +128,7 @@ def test_summary(capsys):
     [
         (["summary", "--image-size", "32"], "at least 64 pixels"),
         (["train", "--data", "no_such_set"], "Received: 'no_such_set'"),
+        (["train", "--data", ""], "The data must be named"),
         (["train", "--epochs", "0"], "`epochs` must be an integer of at least 1"),
         (["train", "--activation", "rely"], "rely"),
         (["evaluate", "no/run"], "A run must hold config.json. Received: no/run"),
@@ -129,17 +146,31 @@ def test_errors_are_one_sentence(arguments, message, capsys, tmp_path, monkeypat
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
 def test_help_needs_no_keras(arguments):
     """By what is imported, not by the clock."""
-    script = (
-        "import runpy, sys; sys.argv[0] = '-m'\n"
-        "try: runpy.run_module('alexnet_keras', run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "assert not {'keras', 'tensorflow', 'matplotlib'} & sys.modules.keys()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, env=os.environ
-    )
+    command = [sys.executable, "-X", "importtime", "-m", "alexnet_keras", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert ("usage: " in done.stdout) or done.stdout.strip() == __version__
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "alexnet_keras.configuration" in imported
+    assert not imported & {"keras", "tensorflow", "matplotlib", "numpy"}
+
+
+def test_layers_are_registered_in_a_module_that_is_run(tmp_path):
+    """As `python -m package.job`, whose package imports this one before the job is run."""
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("import alexnet_keras\n")
+    (tmp_path / "pack" / "job.py").write_text(
+        "import keras\nprint(keras.saving.get_registered_object('alexnet_keras>GroupedConv2D'))\n"
+    )
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    done = subprocess.run(
+        [sys.executable, "-m", "pack.job"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": here},
+        capture_output=True,
+        text=True,
+    )
+    assert "GroupedConv2D" in done.stdout, done.stderr
 
 
 def test_usage_error(capsys):

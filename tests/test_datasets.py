@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -45,7 +48,7 @@ def test_class_folders_are_split_without_overlap(make_folder):
     assert half.sizes == {"train": 16, "validation": 16}
 
 
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+@pytest.mark.parametrize("held_out", ["val", "valid", "validation", "test"])
 def test_train_and_validation_folders(make_folder, tmp_path, held_out):
     make_folder(name="set/train", counts={"cat": 4, "dog": 5})
     make_folder(name=f"set/{held_out}", counts={"dog": 2})
@@ -60,6 +63,43 @@ def test_class_only_in_validation(make_folder, tmp_path):
     make_folder(name="set/val", counts={"cow": 2, "dog": 2})
     with pytest.raises(DataError, match=r"in .*train too. Received: cow only in val"):
         open_dataset(tmp_path / "set")
+
+
+def test_train_folder_without_a_partner(make_folder, tmp_path):
+    make_folder(name="set/train", counts={"cat": 4, "dog": 5})
+    make_folder(name="set/held_out", counts={"cat": 4, "dog": 5})
+    with pytest.raises(DataError, match=r"one of val/, valid/, validation/, test/ too"):
+        open_dataset(tmp_path / "set")
+
+
+def test_empty_validation_folder(make_folder, tmp_path):
+    make_folder(name="set/train", counts={"cat": 4, "dog": 5})
+    (tmp_path / "set" / "val").mkdir()
+    with pytest.raises(DataError, match=r"val must hold a folder of pictures a class"):
+        open_dataset(tmp_path / "set")
+
+
+def test_names_that_are_not_utf8(make_folder):
+    folder = make_folder()
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        (folder / "red" / "0.jpg").rename(folder / "red" / odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    data = open_dataset(folder)
+    for split in data.sizes:
+        data.require_decodable(split)
+    (folder / "red" / odd).write_bytes(b"x")
+    assert [Path(p).name for p in open_dataset(folder, skip_bad=True).skipped] == [odd]
+
+
+def test_class_shares(make_folder):
+    shares = open_dataset(make_folder(counts={"a": 10, "b": 20})).class_shares("train")
+    np.testing.assert_allclose(shares, [8 / 24, 16 / 24])
+    embedded = open_dataset()
+    labels = [e["label"] for e in embedded.encoded("train").as_numpy_iterator()]
+    expected = np.bincount(labels) / len(labels)
+    np.testing.assert_allclose(embedded.class_shares("train"), expected)
 
 
 def test_empty_class_folder(make_folder):
@@ -98,6 +138,8 @@ def test_data_dir_that_is_not_there(tmp_path):
 def test_hidden_files_are_no_pictures(make_folder):
     folder = make_folder(name="été d'hiver", counts={"a b": 5, "ß": 5})
     (folder / "a b" / "._0.jpg").write_bytes(b"what macOS leaves on other disks")
+    (folder / "a b" / ".ipynb_checkpoints").mkdir()
+    (folder / "a b" / ".ipynb_checkpoints" / "1.jpg").write_bytes(b"a copy")
     data = open_dataset(f"{folder}/")
     assert data.class_names == ("a b", "ß")
     assert sum(data.sizes.values()) == 10
@@ -177,6 +219,36 @@ def test_transparency_is_laid_on_white(tmp_path, mode):
     assert (decoded[20:] < 255).any()
 
 
+def test_transparency_of_gif_is_laid_on_white(tmp_path):
+    rgba = np.dstack([GRADIENT, np.full((40, 30), 255, "uint8")])
+    rgba[:20, :, 3] = 0
+    decoded = decode_image(encode(tmp_path, "x.gif", Image.fromarray(rgba))).numpy()
+    assert (decoded[:20] == 255).all()
+    assert np.abs(decoded[20:].astype(int) - GRADIENT[20:]).mean() < 15
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "L"])
+def test_bmp_with_a_palette(tmp_path, mode):
+    image = Image.fromarray(GRADIENT).convert(mode)
+    decoded = decode_image(encode(tmp_path, "x.bmp", image)).numpy()
+    np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
+
+
+def test_bmp_of_32_bits_as_windows_writes_it(tmp_path):
+    """Its fourth byte is reserved and zero: not an alpha channel."""
+    rgba = np.dstack([GRADIENT, np.zeros((40, 30), "uint8")])
+    decoded = decode_image(encode(tmp_path, "x.bmp", Image.fromarray(rgba))).numpy()
+    np.testing.assert_array_equal(decoded, GRADIENT)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif"])
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_truncated_files_are_refused(tmp_path, suffix, share):
+    whole = encode(tmp_path, f"x.{suffix}", Image.fromarray(GRADIENT)).numpy()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_image(tf.constant(whole[: int(share * len(whole))]))
+
+
 def test_first_picture_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (8, 9), color) for color in ("red", "blue")]
     encoded = encode(tmp_path, "x.gif", frames[0], save_all=True, append_images=frames[1:])
@@ -235,8 +307,6 @@ def test_tfds_set_without_a_held_out_split(tmp_path):
 
 
 def test_prepared_imagenette():
-    from pathlib import Path
-
     folder = Path(__file__).parents[2] / "shared" / "tfds"
     if not folder.is_dir():
         pytest.skip("needs a prepared imagenette/160px-v2 in ../shared/tfds")

@@ -1,10 +1,14 @@
 import csv
+import dataclasses
 import json
 import math
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics
 
 from alexnet_keras.augmentation import color_statistics
@@ -12,7 +16,7 @@ from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.datasets import DataError, open_dataset
 from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
 from alexnet_keras.optimizers import MomentumSGD
-from alexnet_keras.training import StuckLoss, build_model, load_run, train
+from alexnet_keras.training import DivergedError, StuckLoss, build_model, load_run, train
 
 SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout": 0.1}
 
@@ -216,8 +220,6 @@ def test_folder_without_a_run(tmp_path):
 
 
 def test_run_with_a_broken_configuration(run, tmp_path):
-    import shutil
-
     shutil.copytree(run.folder, tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text('{"config": {"epoch": 3}}')
     with pytest.raises(DataError, match="config.json must be as `train` wrote it"):
@@ -253,18 +255,93 @@ def test_schedules():
 
 
 def test_stuck_loss_is_noticed_once(capsys):
-    callback = StuckLoss(10, TrainingConfig(initialization="variant"), patience=2)
+    equal = np.full(10, 0.1)
+    callback = StuckLoss(equal, TrainingConfig(initialization="variant"), patience=2)
     for epoch, loss in enumerate([2.31, 2.0, 2.3, 2.303, 2.302]):
         callback.on_epoch_end(epoch, {"loss": loss})
     said = capsys.readouterr().err
-    assert said.count("ln(classes) = 2.303") == 1
+    assert said.count("ln(10) = 2.303") == 1
     assert "--initialization he" in said and "--learning-rate" in said
+
+
+def test_stuck_loss_of_unequal_classes_is_their_entropy(capsys):
+    shares = open_dataset().class_shares("train")
+    callback = StuckLoss(shares, TrainingConfig(), patience=2)
+    assert callback.chance == pytest.approx(stats.entropy(shares))
+    assert callback.chance < 0.96 * math.log(10)
+    for epoch, loss in enumerate([2.245, 2.217]):  # of a network that looks at nothing
+        callback.on_epoch_end(epoch, {"loss": loss})
+    assert "that of guessing" in capsys.readouterr().err
+
+
+def test_diverging_training_stops_and_keeps_good_weights(run, tmp_path):
+    wild = dataclasses.replace(run.config, learning_rate=1e9)
+    with pytest.raises(DivergedError, match="must stay finite. Received: .* try a smaller"):
+        train(wild, tmp_path / "wild", verbose=0)
+    assert not (tmp_path / "wild" / "best.keras").exists()
+
+
+def test_network_that_has_diverged_is_not_evaluated(run):
+    fresh = build_model(run.config, 3)
+    fresh.get_layer("fc8").set_weights([w * np.nan for w in fresh.get_layer("fc8").get_weights()])
+    with pytest.raises(ValueError, match="must be finite. Received: NaN"):
+        evaluate(fresh, run.open_dataset(), run.statistics)
+
+
+def test_run_is_evaluated_from_another_folder(run, tmp_path, monkeypatch):
+    data = Path(run.config.data)
+    monkeypatch.chdir(data.parent)
+    relative = dataclasses.replace(run.config, data=data.name, epochs=1)
+    again = train(relative, tmp_path / "run", verbose=0)
+    monkeypatch.chdir(tmp_path)
+    assert load_run(again.folder).open_dataset().sizes == run.open_dataset().sizes
+
+
+def test_changed_data_is_refused(run, tmp_path):
+    shutil.copytree(run.config.data, tmp_path / "data")
+    config = dataclasses.replace(run.config, data=str(tmp_path / "data"), epochs=1)
+    again = load_run(train(config, tmp_path / "run", verbose=0).folder)
+    before = {split: ids(again.open_dataset(), split) for split in ("train", "validation")}
+    shutil.copy(tmp_path / "data" / "red" / "0.jpg", tmp_path / "data" / "red" / "new.jpg")
+    with pytest.raises(DataError, match="must be as it was in training"):
+        again.open_dataset()
+    other = again.open_dataset(tmp_path / "data")  # named explicitly: other data
+    assert not ids(other, "validation") & before["train"]
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    assert again.open_dataset(tmp_path / "moved").fingerprint == other.fingerprint
+
+
+def ids(dataset, split):
+    return {example["id"] for example in dataset.encoded(split).as_numpy_iterator()}
+
+
+def test_run_inside_its_data_is_refused(run):
+    inside = Path(run.config.data) / "runs" / "x"
+    with pytest.raises(DataError, match="outside of the data"):
+        train(run.config, inside, verbose=0)
+    assert not inside.parent.exists()
+
+
+def test_channels_first_is_refused_in_a_sentence(run, tmp_path):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="must be 'channels_last'"):
+            train(run.config, tmp_path / "x", verbose=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", ["statistics.npz", "best.keras"])
+def test_damaged_run(run, tmp_path, name):
+    shutil.copytree(run.folder, tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=f"{name} must be as `train` wrote it"):
+        load_run(tmp_path / "run")
 
 
 def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
     """The original start in a tiny network: the biases of 1 drown the pictures."""
-    import dataclasses
-
     config = dataclasses.replace(
         run.config, initialization="variant", epochs=3, learning_rate=1e-4, width=0.05
     )
