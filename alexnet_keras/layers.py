@@ -51,8 +51,9 @@ def _check_channels(layer: keras.layers.Layer, input_shape: tuple) -> int:
 def _inverse_power(x, beta: float):
     """``x ** -beta`` for positive ``x``; 0.75 is much cheaper by square roots than by `power`."""
     if beta == 0.75:
+        # Not by `sqrt`: PyTorch 2.13's first one in a process may have half the digits in a thread.
         root = ops.rsqrt(x)
-        return root * ops.sqrt(root)
+        return root * root * ops.rsqrt(root)
     return ops.power(x, -beta)
 
 
@@ -70,13 +71,13 @@ class _Normalization(keras.layers.Layer):
         self.data_format = _check_data_format(data_format)
         self.supports_masking = True
 
-    def _normalize(self, inputs, window_sum, window_elements):
+    def _full_precision(self, inputs):
         # Squares of activations above 255 overflow float16, and bfloat16 keeps 8 bits of them:
         # the arithmetic is done in float32 (or float64 where the input is).
-        x = inputs if self.compute_dtype == "float64" else ops.cast(inputs, "float32")
-        alpha = self.alpha / window_elements if self.divide_alpha_by_size else self.alpha
-        scale = _inverse_power(self.k + alpha * window_sum(ops.square(x)), self.beta)
-        return ops.cast(x * scale, self.compute_dtype)
+        return inputs if self.compute_dtype == "float64" else ops.cast(inputs, "float32")
+
+    def _alpha(self, window_elements):
+        return self.alpha / window_elements if self.divide_alpha_by_size else self.alpha
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -112,9 +113,10 @@ class LocalResponseNormalization(_Normalization):
     Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3; for an even window and for `groups`,
     the 2012 code (`layers/layers-145.cfg`), where each of the two columns is normalized by itself.
 
-    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`. The window is summed by a
-    product with a banded matrix, so a GPU that is set to round products to TensorFloat-32 gives the
-    sum to about 3 digits.
+    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`. On TensorFlow and PyTorch
+    the window is summed by a product with a banded matrix, so a GPU that is set to round products
+    to TensorFloat-32 gives the sum to about 3 digits. The gradient is written by hand: second
+    derivatives through the layer are not to be relied on.
 
     Args:
         size: integer of at least 1, the window `n` in channels, odd or even.
@@ -167,18 +169,44 @@ class LocalResponseNormalization(_Normalization):
     def call(self, inputs):
         channels = _check_channels(self, inputs.shape)
         first = self.data_format == "channels_first" and len(inputs.shape) > 2
+        x = ops.moveaxis(inputs, 1, -1) if first else inputs
+        shape = ops.shape(x)
+        x = ops.reshape(self._full_precision(x), (-1, channels // self.groups))
+        y = ops.reshape(self._normalized(x), shape)
+        return ops.cast(ops.moveaxis(y, -1, 1) if first else y, self.compute_dtype)
 
-        def window_sum(squares):
-            # band[j, i] is 1 where channel j lies in the window of channel i and in its group.
-            j, i = np.mgrid[:channels, :channels]
-            inside = (j >= i - self.size // 2) & (j <= i + (self.size - 1) // 2)
-            same_group = j * self.groups // channels == i * self.groups // channels
-            band = ops.cast((inside & same_group).astype("float32"), squares.dtype)
-            if not first:
-                return ops.matmul(squares, band)
-            return ops.moveaxis(ops.matmul(ops.moveaxis(squares, 1, -1), band), -1, 1)
+    def _normalized(self, x):
+        alpha = self._alpha(self.size)
 
-        return self._normalize(inputs, window_sum, self.size)
+        # The gradient by hand passes over the activations half as often as the automatic one.
+        @ops.custom_gradient
+        def normalized(x):
+            divisor = self.k + self._window_sum(ops.square(x), alpha)
+            scale = _inverse_power(divisor, self.beta)
+            y = x * scale
+
+            def gradient(*args, upstream=None):
+                g = args[0] if upstream is None else upstream
+                # Channel i is in the window of channel j where j is in the mirrored window of i.
+                factor = -2 * alpha * self.beta
+                return g * scale + x * self._window_sum(g * y / divisor, factor, mirrored=True)
+
+            return y, gradient
+
+        return normalized(x)
+
+    def _window_sum(self, x, factor, mirrored=False):
+        """`factor` times the sum over each channel's window, of `(positions, channels)`."""
+        channels = x.shape[-1]
+        reach = self.size // 2, (self.size - 1) // 2
+        before, after = reach[::-1] if mirrored else reach
+        if keras.backend.backend() == "jax":
+            # XLA makes one pass of these; elsewhere each would be one, and a product is faster.
+            padded = ops.pad(x, ((0, 0), (before, after)))
+            return factor * sum(padded[:, i : i + channels] for i in range(self.size))
+        j, i = np.mgrid[:channels, :channels]
+        band = factor * ((j >= i - before) & (j <= i + after))
+        return ops.matmul(x, ops.convert_to_tensor(band, dtype=x.dtype))
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}
@@ -237,18 +265,19 @@ class WithinMapNormalization(_Normalization):
 
     def call(self, inputs):
         before, after = self.size // 2, (self.size - 1) // 2
+        x = self._full_precision(inputs)
+        squares = ops.square(x)
         first = self.data_format == "channels_first"
-
-        def window_sum(squares):
-            if first:  # TensorFlow pools channels_last only on a CPU
-                squares = ops.moveaxis(squares, 1, -1)
-            # "same" pooling divides by the elements inside the map; padding by hand keeps the sum.
-            padded = ops.pad(squares, [(0, 0), (before, after), (before, after), (0, 0)])
-            mean = ops.average_pool(padded, self.size, 1, "valid", "channels_last")
-            total = mean * self.size**2
-            return ops.moveaxis(total, -1, 1) if first else total
-
-        return self._normalize(inputs, window_sum, self.size**2)
+        if first:  # TensorFlow pools channels_last only on a CPU
+            squares = ops.moveaxis(squares, 1, -1)
+        # "same" pooling divides by the elements inside the map; padding by hand keeps the sum.
+        padded = ops.pad(squares, [(0, 0), (before, after), (before, after), (0, 0)])
+        mean = ops.average_pool(padded, self.size, 1, "valid", "channels_last")
+        total = mean * self.size**2
+        if first:
+            total = ops.moveaxis(total, -1, 1)
+        scale = _inverse_power(self.k + self._alpha(self.size**2) * total, self.beta)
+        return ops.cast(x * scale, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
