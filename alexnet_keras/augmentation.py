@@ -5,6 +5,7 @@ Pictures are scaled so that the shorter side is 256 pixels and cut to the centra
 """
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,8 @@ def color_statistics(
 def central_square(image: tf.Tensor, side: int) -> tf.Tensor:
     """Scales the shorter side to `side` pixels and cuts the central square out.
 
+    A picture is shrunk by the mean of the area behind each pixel, and enlarged bilinearly.
+
     Args:
         image: `(height, width, 3)`, 0 to 255.
         side: pixels.
@@ -124,14 +127,60 @@ def central_square(image: tf.Tensor, side: int) -> tf.Tensor:
     size = tf.shape(image)[:2]
     short = tf.reduce_min(size)
     scaled = tf.maximum(side, tf.cast(tf.round(size * side / short), tf.int32))
-    image = tf.cast(image, tf.float32)
-    image = tf.cond(
-        short == side,
-        lambda: image,
-        lambda: tf.clip_by_value(tf.image.resize(image, scaled, antialias=True), 0, 255),
+    image = tf.case(
+        [
+            (short == side, lambda: tf.cast(image, tf.float32)),
+            (short > side, lambda: tf.image.resize(image, scaled, "area")),
+        ],
+        lambda: tf.image.resize(image, scaled, antialias=True),
     )
+    image = tf.clip_by_value(image, 0, 255)  # it may have been rounded to above
     top, left = tf.unstack((scaled - side) // 2)
     return tf.ensure_shape(image[top : top + side, left : left + side], (side, side, 3))
+
+
+def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> tf.Tensor:
+    """A crop of the central square of a picture that is still encoded.
+
+    Of a JPEG file that is to be shrunk, only the crop is decoded and scaled. It then begins at a
+    pixel of the file, not of the scaled square, and is one pixel of the file at most from the same
+    crop of `central_square`.
+
+    Args:
+        encoded: scalar string, the bytes of the file.
+        image_size: side in pixels of the network's input.
+        position: float32 of shape `(2,)`, from 0 for the top and the left of the square to just
+            below 1 for its bottom and right.
+
+    Returns:
+        float32 of shape `(image_size, image_size, 3)`, 0 to 255.
+    """
+    side = square_side(image_size)
+
+    def offset(margin):
+        return tf.cast(position * tf.cast(margin + 1, tf.float32), tf.int32)
+
+    def of_whole():
+        start = offset(side - image_size)
+        square = central_square(decode_image(encoded), side)
+        return tf.slice(square, [*tf.unstack(start), 0], (image_size, image_size, 3))
+
+    def of_jpeg():
+        *size, channels = tf.unstack(tf.image.extract_jpeg_shape(encoded))
+        short = tf.minimum(*size)
+        extent = tf.cast(tf.round(short * image_size / side), tf.int32)
+
+        def of_window():
+            start = (size - short) // 2 + offset(short - extent)
+            window = tf.concat([start, [extent, extent]], axis=0)
+            crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+            return tf.image.resize(crop, (image_size, image_size), "area")
+
+        # CMYK needs a conversion that this decoder lacks.
+        return tf.cond((short > side) & (channels != 4), of_window, of_whole)
+
+    crop = tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_whole)
+    return tf.ensure_shape(crop, (image_size, image_size, 3))
 
 
 PAPER = Augmentation()
@@ -179,27 +228,21 @@ def training_batches(
         A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`
         with the mean subtracted, and int64 `(batch,)`.
     """
-    side, margin = square_side(image_size), square_side(image_size) - image_size
     subtracted = _subtracted(statistics, image_size, augmentation.mean)
     directions = (statistics.components * statistics.deviations).T * augmentation.color_noise
     count = dataset.sizes["train"]
 
     def one_picture(place, example):
-        image = central_square(decode_image(example["image"]), side)
         key = tf.stack([tf.cast(seed, tf.int64), place])
         top, left, flip = tf.unstack(tf.random.stateless_uniform((3,), key))
-        if augmentation.crop:
-            offsets = [tf.cast(u * (margin + 1), tf.int32) for u in (top, left)]
-        else:
-            offsets = [margin // 2] * 2
-        image = tf.slice(image, [*offsets, 0], (image_size, image_size, 3))
+        # Just above the middle, as in evaluation, where the margin is odd.
+        position = tf.stack([top, left]) if augmentation.crop else tf.constant([0.4999, 0.4999])
+        image = crop_of_square(example["image"], image_size, position)
         if augmentation.mirror:
-            image = tf.cond(flip < 0.5, lambda: image[:, ::-1], lambda: image)
+            image = tf.cond(flip < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
         noise = tf.random.stateless_normal((3,), key + tf.constant([1 << 32, 0], tf.int64))
-        return image, tf.linalg.matvec(directions, noise, transpose_a=True), example["label"]
-
-    def one_batch(images, offsets, labels):
-        return images - subtracted + offsets[:, None, None, :], labels
+        offset = tf.linalg.matvec(directions, noise, transpose_a=True)
+        return image + (offset - subtracted), example["label"]
 
     @tf.autograph.experimental.do_not_convert  # it warns of TensorFlow Datasets' decorators
     def one_epoch(epoch):
@@ -207,9 +250,9 @@ def training_batches(
         places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)
         return (
             tf.data.Dataset.zip((places, shuffled))
-            .map(one_picture, num_parallel_calls=tf.data.AUTOTUNE)
+            # AUTOTUNE would begin every epoch with one thread.
+            .map(one_picture, num_parallel_calls=os.cpu_count())
             .batch(batch_size)
-            .map(one_batch, num_parallel_calls=tf.data.AUTOTUNE)
         )
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int32").max)

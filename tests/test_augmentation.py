@@ -1,21 +1,24 @@
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from alexnet_keras.augmentation import (
     IMAGENET_STATISTICS,
     ColorStatistics,
     central_square,
     color_statistics,
+    crop_of_square,
     evaluation_batches,
     square_side,
     ten_views,
     training_batches,
 )
 from alexnet_keras.configuration import Augmentation
-from alexnet_keras.datasets import DataError, open_dataset
+from alexnet_keras.datasets import DataError, decode_image, open_dataset
 
 SIZE = 64
 SIDE = 72
@@ -95,6 +98,49 @@ def test_central_square(height, width):
     assert square.min() >= 0 and square.max() <= 255
     rows, columns = np.nonzero(square[..., 0] > square.max() / 2)
     assert abs(rows.mean() - (SIDE - 1) / 2) < 1 and abs(columns.mean() - (SIDE - 1) / 2) < 1
+
+
+def test_central_square_shrinks_by_the_area():
+    image = np.random.default_rng(0).integers(0, 256, (2 * SIDE, 4 * SIDE, 3), "uint8")
+    square = image[:, SIDE:-SIDE].astype("float32")
+    expected = square.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(central_square(image, SIDE), expected, atol=1e-3)
+
+
+def encoded(height, width, suffix="jpeg", **options):
+    """A smooth picture, whose neighbouring pixels differ by little."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(y / 19), np.cos(x / 23), np.sin((x + y) / 29)]
+    image = Image.fromarray((127.5 + 127 * np.stack(waves, axis=-1)).astype("uint8"))
+    file = io.BytesIO()
+    image.convert(options.pop("mode", "RGB")).save(file, suffix, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("height, width", [(72, 72), (72, 100), (100, 150), (301, 200), (50, 60)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 95},
+        {"quality": 95, "subsampling": 0, "progressive": True},
+        {"quality": 95, "mode": "L"},
+        {"quality": 95, "mode": "CMYK"},
+        {"suffix": "png"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("position", [(0.0, 0.0), (0.5, 0.25), (0.999, 0.999)])
+def test_crop_of_square_is_a_crop_of_the_central_square(height, width, options, position):
+    picture = encoded(height, width, **options)
+    square = central_square(decode_image(picture), SIDE).numpy()
+    crop = crop_of_square(picture, SIZE, np.array(position, "float32"))
+    top, left = (int(p * (SIDE - SIZE + 1)) for p in position)
+    expected = square[top : top + SIZE, left : left + SIZE]
+    # A pixel of the file lies between the two at most, and a rounded chroma sample.
+    one_pixel = np.abs(np.diff(square, axis=0)).max() + np.abs(np.diff(square, axis=1)).max()
+    if min(height, width) <= SIDE:
+        one_pixel = 0
+    np.testing.assert_allclose(crop, expected, atol=one_pixel + 4)
 
 
 def test_nothing_is_the_central_crop_less_the_mean(data, statistics):
