@@ -1,0 +1,1 @@
+"""Scripts that measure the package beside its peers: `python -m benchmarks.lrn`."""

@@ -1,0 +1,285 @@
+"""Measures contenders in turn, each in a process of its own, and reports medians and ratios.
+
+The machine's speed drifts, above all where it is shared. So every repetition runs all contenders
+one after the other, a ratio is taken within a repetition, and what is reported is the median.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """One way of doing the work.
+
+    Attributes:
+        name: its row in the table.
+        prepare: a function of a module, which imports what it needs and returns a function that
+            does the work once.
+        arguments: of `prepare`.
+        work: how much one call does, in the table's unit: images, or floating-point operations.
+        environment: variables set before the process starts.
+    """
+
+    name: str
+    prepare: Callable[..., Callable[[], Any]]
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    work: float = 1.0
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Result:
+    """What was measured of a contender.
+
+    Attributes:
+        rates: units of work a second, one number a repetition.
+        peak_bytes: largest resident size of its process.
+    """
+
+    rates: list[float]
+    peak_bytes: int | None = None
+
+
+def measure(
+    contenders: list[Contender],
+    *,
+    repetitions: int = 5,
+    seconds: float = 2.0,
+    threads: int | None = None,
+    isolated: bool = True,
+) -> dict[str, Result]:
+    """Runs every contender in every repetition, the first of them first in odd repetitions only.
+
+    Args:
+        contenders: all are started, and warmed up, before anything is measured.
+        repetitions: times that each is measured.
+        seconds: that a measurement takes at least; the work is repeated as often as it needs.
+        threads: processor cores that each may use; `None` for all.
+        isolated: whether each has a process of its own. Without, those that need an environment
+            are left out.
+
+    Returns:
+        The results by name. A contender whose library is missing is named on stderr and left out.
+    """
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for contender in contenders:
+            if not isolated and contender.environment:
+                continue
+            start = _process if isolated else _in_here
+            worker = stack.enter_context(start(contender, seconds, threads))
+            try:
+                worker("warm up")
+            except ImportError as error:
+                print(f"{contender.name}: not measured ({error})", file=sys.stderr)
+                continue
+            workers[contender.name] = worker
+        results = {name: Result([]) for name in workers}
+        work = {contender.name: contender.work for contender in contenders}
+        for repetition in range(repetitions):
+            names = list(workers) if repetition % 2 == 0 else list(reversed(workers))
+            for name in names:
+                results[name].rates.append(work[name] / workers[name]("measure"))
+        for name, worker in workers.items():
+            results[name].peak_bytes = worker("peak")
+        return results
+
+
+class _Clock:
+    """Warms a contender up, finds how often it fits into the time, and measures it."""
+
+    def __init__(self, contender: Contender, seconds: float):
+        self.contender, self.seconds, self.calls = contender, seconds, 1
+
+    def __call__(self, command: str) -> float | int:
+        if command == "warm up":
+            self.run = self.contender.prepare(**self.contender.arguments)
+            self.run()
+            self.run()
+            self.calls = max(1, round(self.seconds / self("measure")))
+            return self.calls
+        if command == "peak":
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            return peak if sys.platform == "darwin" else 1024 * peak
+        started = time.perf_counter()
+        for _ in range(self.calls):
+            self.run()
+        return (time.perf_counter() - started) / self.calls
+
+
+@contextlib.contextmanager
+def _in_here(contender, seconds, threads):
+    yield _Clock(contender, seconds)
+
+
+@contextlib.contextmanager
+def _process(contender, seconds, threads) -> Iterator[Callable[[str], float]]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, contender, seconds, threads))
+    limits = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS") if threads else ()
+    environment = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **{name: str(threads) for name in limits},
+        **contender.environment,
+    }
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        process.start()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def ask(command):
+        here.send(command)
+        try:
+            answer = here.recv()
+        except EOFError:
+            process.join()
+            raise RuntimeError(
+                f"{contender.name} ended with exit code {process.exitcode}"
+            ) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(connection, contender, seconds, threads):
+    if threads and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    clock = _Clock(contender, seconds)
+    while True:
+        try:
+            connection.send(clock(connection.recv()))
+        except ImportError as error:
+            connection.send(ImportError(str(error)))
+        except EOFError:
+            return
+        except Exception:
+            connection.send(RuntimeError(f"{contender.name}:\n{traceback.format_exc()}"))
+
+
+def ratio(result: Result, reference: Result) -> float:
+    """The median, over the repetitions, of how many times as fast as the reference."""
+    return statistics.median(a / b for a, b in zip(result.rates, reference.rates))
+
+
+def best(results: dict[str, Result], start: str, end: str) -> str:
+    """The name, with this start and end, of the highest median rate; "" if there is none."""
+    names = [name for name in results if name.startswith(start) and name.endswith(end)]
+    return max(names, key=lambda name: statistics.median(results[name].rates), default="")
+
+
+def table(results: dict[str, Result], unit: str, references: list[str], scale: float = 1.0) -> str:
+    """A Markdown table: median rate, its range, and the ratio to each reference."""
+    references = [name for name in references if name in results]
+    head = ["", unit, "lowest to highest", *(f"times {name}" for name in references)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name, result in results.items():
+        rates = [rate / scale for rate in result.rates]
+        ratios = [f"{ratio(result, results[other]):.2f}" for other in references]
+        spread = f"{_digits(min(rates))} to {_digits(max(rates))}"
+        lines.append([name, _digits(statistics.median(rates)), spread, *ratios])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _digits(number: float) -> str:
+    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, system and the versions of what is measured."""
+    model = platform.processor()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    versions = {}
+    for name in ("alexnet-keras", "tensorflow", "keras", "torch", "jax", "onnxruntime", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": model,
+        "cores": cores,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """What all the scripts take."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repetitions", type=int, default=5, help="of each measurement")
+    parser.add_argument("--threads", type=int, help="cores for each contender (default: all)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
+    parser.add_argument(
+        "--miniature", action="store_true", help="only show that the script runs: a tiny size"
+    )
+    return parser
+
+
+def report(
+    name: str, settings: dict[str, Any], sections: dict[str, dict[str, Any]], out: Path
+) -> None:
+    """Prints the machine and each section's table, and writes ``name.json``.
+
+    Args:
+        name: of the script and the file.
+        settings: batch size, threads and the like.
+        sections: by title; `results` (name to `Result`), `unit`, `references`, and `scale`.
+        out: folder.
+    """
+    about = machine()
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    print(f"\n{about['processor']}, {about['cores']} cores, {about['system']}")
+    print(f"Python {about['python']}, {versions}")
+    print(", ".join(f"{key} {value}" for key, value in settings.items()))
+    saved = {"benchmark": name, "machine": about, "settings": settings, "sections": {}}
+    for title, section in sections.items():
+        print(f"\n{title}\n\n{table(**section)}")
+        saved["sections"][title] = {
+            "unit": section["unit"],
+            "results": {
+                name: {
+                    "rates": [rate / section.get("scale", 1.0) for rate in result.rates],
+                    "peak_bytes": result.peak_bytes,
+                    **{
+                        f"times {other}": ratio(result, section["results"][other])
+                        for other in section["references"]
+                        if other in section["results"]
+                    },
+                }
+                for name, result in section["results"].items()
+            },
+        }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{name}.json"
+    path.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{path}")

@@ -1,0 +1,131 @@
+"""The paper's network classifying: this package, PyTorch, the obvious Keras model, and runtimes."""
+
+import os
+import tempfile
+
+from benchmarks import peers
+from benchmarks.harness import Contender, argument_parser, best, measure, report
+from benchmarks.training import batch, build
+
+
+def package(batch_size, image_size, width, classes, precision="float32"):
+    """The network by `predict_on_batch`."""
+    return _keras(build(image_size, width, classes, precision), batch_size, image_size)
+
+
+def obvious_keras(batch_size, image_size, width, classes):
+    """`Conv2D(groups=2)` and `tf.nn.local_response_normalization`."""
+    model = peers.obvious_keras_alexnet(classes, width, image_size)
+    return _keras(model, batch_size, image_size)
+
+
+def _keras(model, batch_size, image_size):
+    import keras
+
+    model.compile(jit_compile="auto" if keras.backend.backend() == "jax" else False)
+    images = keras.ops.convert_to_tensor(batch(batch_size, image_size, 2)[0])
+    return lambda: model.predict_on_batch(images)
+
+
+def torch_model(batch_size, image_size, width, classes, channels_last=False, autocast=False):
+    """The same in PyTorch, in `torch.inference_mode`."""
+    import torch
+
+    images = torch.from_numpy(batch(batch_size, image_size, 2)[0]).permute(0, 3, 1, 2)
+    model = peers.torch_alexnet(classes, width, image_size).eval()
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    else:
+        images = images.contiguous()
+
+    def run():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return torch.softmax(model(images), dim=1).float().numpy()
+
+    return run
+
+
+def _exported(folder, kind, image_size, width, classes):
+    model = build(image_size, width, classes, "float32")
+    model(batch(1, image_size, 2)[0])  # export refuses a model that was never called
+    path = os.path.join(folder, f"model.{'onnx' if kind == 'onnx' else 'tflite'}")
+    model.export(path, format=kind, verbose=False)
+    return path
+
+
+def onnx_runtime(batch_size, image_size, width, classes):
+    """The package's network, exported, in ONNX Runtime."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = _exported(folder, "onnx", image_size, width, classes)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inputs = {session.get_inputs()[0].name: batch(batch_size, image_size, 2)[0]}
+    return lambda: session.run(None, inputs)
+
+
+def litert(batch_size, image_size, width, classes):
+    """The package's network, exported, in LiteRT."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = _exported(folder, "litert", image_size, width, classes)
+        interpreter = Interpreter(path, num_threads=len(os.sched_getaffinity(0)))
+    images = batch(batch_size, image_size, 2)[0]
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], images.shape)
+    runner = interpreter.get_signature_runner()
+    name = next(iter(runner.get_input_details()))
+    return lambda: runner(**{name: images})
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1])
+    args = parser.parse_args(argv)
+    sections = {}
+    network = {
+        "image_size": 67 if args.miniature else 227,
+        "width": 0.05 if args.miniature else 1.0,
+        "classes": 10 if args.miniature else 1000,
+    }
+    for batch_size in [2] if args.miniature else args.batch_sizes:
+        size = {"batch_size": batch_size, **network}
+        contenders = [
+            Contender("package, float32", package, size, batch_size),
+            Contender("package, bfloat16", package, {**size, "precision": "bfloat16"}, batch_size),
+            Contender("Keras with groups=2, float32", obvious_keras, size, batch_size),
+            Contender("package in ONNX Runtime, float32", onnx_runtime, size, batch_size),
+            Contender("package in LiteRT, float32", litert, size, batch_size),
+        ]
+        for layout in ("channels_first", "channels_last"):
+            for precision in ("float32", "bfloat16"):
+                arguments = {
+                    **size,
+                    "channels_last": layout == "channels_last",
+                    "autocast": precision == "bfloat16",
+                }
+                name = f"torch, {layout}, {precision}"
+                contenders.append(Contender(name, torch_model, arguments, batch_size))
+        results = measure(
+            contenders,
+            repetitions=args.repetitions,
+            seconds=0 if args.miniature else 3,
+            threads=args.threads,
+            isolated=not args.miniature,
+        )
+        references = [
+            best(results, "torch", "float32"),
+            best(results, "torch", "bfloat16"),
+            "Keras with groups=2, float32",
+        ]
+        sections[f"Batch {batch_size}"] = {
+            "results": results,
+            "unit": "images/s",
+            "references": references,
+        }
+    settings = {**network, "threads": args.threads or "all", "repetitions": args.repetitions}
+    report("inference", settings, sections, args.out)
+
+
+if __name__ == "__main__":
+    main()
