@@ -139,6 +139,26 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the run, new or empty (default: runs/DATA-VARIANT)"
     )
 
+    prepare = command("prepare", _prepare, "scale a data set's pictures once, for faster training")
+    prepare.add_argument("--data", required=True, metavar="NAME_OR_FOLDER", help="as for train")
+    prepare.add_argument("--data-dir", help="folder where TensorFlow Datasets keeps its data")
+    prepare.add_argument(
+        "--validation-fraction",
+        type=float,
+        default=defaults.validation_fraction,
+        help="held out where the data has no split of its own",
+    )
+    prepare.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be decoded, list them"
+    )
+    prepare.add_argument(
+        "--side", type=_positive, default=256, help="of the squares, pixels: 256 for crops of 227"
+    )
+    prepare.add_argument("--quality", type=_positive, default=95, help="of the JPEG files, to 100")
+    prepare.add_argument(
+        "--out", type=Path, required=True, help="folder, new or left by a call that was cut off"
+    )
+
     evaluate = command("evaluate", _evaluate, "evaluate a run on one of its splits")
     evaluate.add_argument("run", type=Path, help="folder that train wrote")
     evaluate.add_argument(
@@ -262,8 +282,13 @@ def _summary(arguments) -> None:
 
 def _free_folder(config: TrainingConfig) -> Path:
     """runs/DATA-VARIANT, or the first of -2, -3, ... that is free."""
-    path = Path(config.data)
-    name = path.resolve().name if path.is_dir() else config.data.replace("/", "-")
+    from alexnet_keras.datasets import is_folder
+
+    name = (
+        Path(config.data).resolve().name
+        if is_folder(config.data)
+        else config.data.replace("/", "-")
+    )
     folder = Path("runs") / f"{name}-{config.variant}"
     number = 1
     while folder.exists():
@@ -275,17 +300,15 @@ def _free_folder(config: TrainingConfig) -> Path:
 def _train(arguments) -> None:
     names = {field.name for field in dataclasses.fields(TrainingConfig)}
     config = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
-    out = arguments.out or _free_folder(config)
     _import_tensorflow()
+    out = arguments.out or _free_folder(config)
 
     from alexnet_keras.evaluation import evaluate, write_report
     from alexnet_keras.training import train
 
     run = train(config, out, verbose=1 if sys.stdout.isatty() else 2)
     dataset = run.open_dataset()
-    if dataset.skipped:
-        print(f"Left out, as they could not be decoded: {len(dataset.skipped)} of the files")
-        print(*(f"  {path}" for path in dataset.skipped), sep="\n")
+    _print_skipped(dataset)
     for views in (1, 10):
         result = evaluate(run.model, dataset, run.statistics, views=views, mean=config.mean)
         _print_result(result)
@@ -294,6 +317,31 @@ def _train(arguments) -> None:
         else:
             write_report(out / "evaluation-validation-10", result, dataset, "validation")
     print(f"The run is in {out}: best.keras, log.csv, report.json and its pictures.")
+
+
+def _prepare(arguments) -> None:
+    _import_tensorflow()
+    from alexnet_keras.datasets import open_dataset
+    from alexnet_keras.preparation import prepare
+
+    dataset = open_dataset(
+        arguments.data,
+        arguments.data_dir,
+        validation_fraction=arguments.validation_fraction,
+        skip_bad=arguments.skip_bad,
+    )
+    _print_skipped(dataset)
+    written = prepare(dataset, arguments.out, side=arguments.side, quality=arguments.quality)
+    print(
+        f"Written: {written:,} of {sum(dataset.sizes.values()):,} pictures, the others were there. "
+        f"Train on them with --data {arguments.out}"
+    )
+
+
+def _print_skipped(dataset) -> None:
+    if dataset.skipped:
+        print(f"Left out, as they could not be decoded: {len(dataset.skipped)} of the files")
+        print(*(f"  {path}" for path in dataset.skipped), sep="\n")
 
 
 def _print_result(result) -> None:

@@ -142,9 +142,9 @@ def central_square(image: tf.Tensor, side: int) -> tf.Tensor:
 def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> tf.Tensor:
     """A crop of the central square of a picture that is still encoded.
 
-    Of a JPEG file that is to be shrunk, only the crop is decoded and scaled. It then begins at a
-    pixel of the file, not of the scaled square, and is one pixel of the file at most from the same
-    crop of `central_square`.
+    Of a JPEG file, unless it is too small, only the crop is decoded and scaled. It then begins at
+    a pixel of the file, not of the scaled square, and is one pixel of the file at most from the
+    same crop of `central_square`.
 
     Args:
         encoded: scalar string, the bytes of the file.
@@ -172,12 +172,18 @@ def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> 
 
         def of_window():
             start = (size - short) // 2 + offset(short - extent)
-            window = tf.concat([start, [extent, extent]], axis=0)
-            crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
-            return tf.image.resize(crop, (image_size, image_size), "area")
+            # The colours of the last columns take in those of the column behind it.
+            width = tf.minimum(extent + 2, size[1] - start[1])
+            window = tf.stack([start[0], start[1], extent, width])
+            crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)[:, :extent]
+            return tf.cond(
+                extent == image_size,
+                lambda: tf.cast(crop, tf.float32),
+                lambda: tf.image.resize(crop, (image_size, image_size), "area"),
+            )
 
         # CMYK needs a conversion that this decoder lacks.
-        return tf.cond((short > side) & (channels != 4), of_window, of_whole)
+        return tf.cond((short >= side) & (channels != 4), of_window, of_whole)
 
     crop = tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_whole)
     return tf.ensure_shape(crop, (image_size, image_size, 3))

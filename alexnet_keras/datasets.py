@@ -21,6 +21,11 @@ HELD_OUT = ("val", "valid", "validation", "test")
 """Names of the folder beside `train/` that is validated on; the first that is there."""
 
 
+MANIFEST, CHECKSUMS = "manifest.json", "SHA256SUMS"
+"""What `prepare` keeps in its folder beside the data set: the first from the beginning, the second
+when all is done."""
+
+
 class DataError(ValueError):
     """Data that cannot be opened or trained on; the message is one sentence for the user."""
 
@@ -206,6 +211,7 @@ def open_dataset(
             - `"openclipart"`, the embedded set;
             - a folder that holds one folder of pictures a class, or `train/` and `val/` (or
               `valid/`, `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
+            - a folder that `prepare` has written;
             - the name of a data set of TensorFlow Datasets, such as `"imagenette/160px-v2"`,
               `"cifar10"`, `"tf_flowers"` or `"imagenet2012"`, downloaded if it is not there yet.
         data_dir: where TensorFlow Datasets keeps its data; `None` for its default.
@@ -240,6 +246,8 @@ def open_dataset(
         import tensorflow_datasets as tfds
 
         return _from_builder(name, tfds.builder_from_directory(_embedded_path()), 0)
+    if (Path(name) / MANIFEST).is_file():
+        return _from_prepared(Path(name))
     if Path(name).is_dir():
         return _from_folder(Path(name), validation_fraction, skip_bad)
     if Path(name).exists() or Path(name).is_absolute() or name.startswith("."):
@@ -254,6 +262,24 @@ def _embedded_path() -> Path:
         if versions:
             return versions[-1].parent
     raise DataError(f"The embedded data set is missing: expected data/{EMBEDDED} beside {here}")
+
+
+def is_folder(name: str) -> bool:
+    """Whether `open_dataset` would take the name for that of a folder."""
+    return name != EMBEDDED and Path(name).is_dir()
+
+
+def _from_prepared(folder: Path) -> "ImageDataset":
+    import tensorflow_datasets as tfds
+
+    if not (folder / CHECKSUMS).is_file():
+        raise DataError(
+            "The prepared pictures must be complete. Received: "
+            f"{folder}, where `alexnet-keras prepare` was cut off; the same command goes on"
+        )
+    dataset = _from_builder(str(folder), tfds.builder_from_directory(folder), 0)
+    fingerprint = hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
+    return dataclasses.replace(dataset, fingerprint=fingerprint)
 
 
 def _find_builder(name: str, data_dir: str | Path | None) -> Any:

@@ -22,7 +22,7 @@ from alexnet_keras.augmentation import (
     training_batches,
 )
 from alexnet_keras.configuration import PRECISIONS, TrainingConfig
-from alexnet_keras.datasets import DataError, ImageDataset, open_dataset
+from alexnet_keras.datasets import DataError, ImageDataset, is_folder, open_dataset
 from alexnet_keras.files import write_file, write_json
 from alexnet_keras.model import AlexNet
 from alexnet_keras.optimizers import MomentumSGD
@@ -313,7 +313,7 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
         validation_fraction=config.validation_fraction,
         skip_bad=config.skip_bad,
     )
-    if dataset.in_files:
+    if is_folder(config.data):
         # Absolute, so that the run can be evaluated from anywhere.
         config = dataclasses.replace(config, data=os.path.abspath(config.data))
         if Path(config.data) in Path(os.path.abspath(out)).parents:

@@ -195,15 +195,16 @@ def best(results: dict[str, Result], start: str, end: str) -> str:
 
 
 def table(results: dict[str, Result], unit: str, references: list[str], scale: float = 1.0) -> str:
-    """A Markdown table: median rate, its range, and the ratio to each reference."""
+    """A Markdown table: median rate, its range, peak memory, and the ratio to each reference."""
     references = [name for name in references if name in results]
-    head = ["", unit, "lowest to highest", *(f"times {name}" for name in references)]
+    head = ["", unit, "lowest to highest", "peak MB", *(f"times {name}" for name in references)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, result in results.items():
         rates = [rate / scale for rate in result.rates]
         ratios = [f"{ratio(result, results[other]):.2f}" for other in references]
         spread = f"{_digits(min(rates))} to {_digits(max(rates))}"
-        lines.append([name, _digits(statistics.median(rates)), spread, *ratios])
+        peak = "" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}"
+        lines.append([name, _digits(statistics.median(rates)), spread, peak, *ratios])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

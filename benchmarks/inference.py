@@ -27,20 +27,30 @@ def _keras(model, batch_size, image_size):
     return lambda: model.predict_on_batch(images)
 
 
-def torch_model(batch_size, image_size, width, classes, channels_last=False, autocast=False):
+def torch_model(
+    batch_size,
+    image_size,
+    width,
+    classes,
+    channels_last=False,
+    autocast=False,
+    compiled=False,
+    device="cpu",
+):
     """The same in PyTorch, in `torch.inference_mode`."""
     import torch
 
-    images = torch.from_numpy(batch(batch_size, image_size, 2)[0]).permute(0, 3, 1, 2)
-    model = peers.torch_alexnet(classes, width, image_size).eval()
+    images = torch.from_numpy(batch(batch_size, image_size, 2)[0]).permute(0, 3, 1, 2).to(device)
+    model = peers.torch_alexnet(classes, width, image_size).eval().to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     else:
         images = images.contiguous()
+    forward = torch.compile(model) if compiled else model
 
     def run():
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            return torch.softmax(model(images), dim=1).float().numpy()
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=autocast):
+            return torch.softmax(forward(images), dim=1).float().cpu().numpy()
 
     return run
 

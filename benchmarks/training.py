@@ -53,14 +53,23 @@ def _keras_step(model, optimizer, jit, images, labels):
 
 
 def torch_step(
-    batch_size, image_size, width, classes, channels_last=False, autocast=False, compiled=False
+    batch_size,
+    image_size,
+    width,
+    classes,
+    channels_last=False,
+    autocast=False,
+    compiled=False,
+    device="cpu",
 ):
     """The same in PyTorch."""
     import torch
 
-    images, labels = map(torch.from_numpy, batch(batch_size, image_size, classes))
+    images, labels = (
+        torch.from_numpy(x).to(device) for x in batch(batch_size, image_size, classes)
+    )
     images = images.permute(0, 3, 1, 2)  # channels last in memory
-    model = peers.torch_alexnet(classes, width, image_size)
+    model = peers.torch_alexnet(classes, width, image_size).to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     else:
@@ -70,7 +79,7 @@ def torch_step(
 
     def step():
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast(device, torch.bfloat16, enabled=autocast):
             loss = torch.nn.functional.cross_entropy(forward(images), labels)
         loss.backward()
         optimizer.step()

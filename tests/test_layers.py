@@ -37,7 +37,7 @@ def random_maps(*shape, scale=30.0, dtype="float32"):
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 7])
-@pytest.mark.parametrize("channels", [1, 3, 96])
+@pytest.mark.parametrize("channels", [1, 3, 96, 160])
 def test_lrn_equals_tensorflow(radius, channels):
     x = random_maps(2, 3, 4, channels)
     ours = LocalResponseNormalization(2 * radius + 1, 2.0, 1e-4, 0.75)(x)
@@ -83,6 +83,16 @@ def test_gradient_equals_numerical(layer, data_format):
     layer = layer(size=3, k=1.0, alpha=0.3, beta=0.75, data_format=data_format, dtype="float64")
     x = random_maps(1, 3, 4, 5, scale=1.0, dtype="float64")
     theoretical, numerical = tf.test.compute_gradient(layer, [tf.constant(x)], delta=1e-5)
+    np.testing.assert_allclose(theoretical[0], numerical[0], atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("channels", [130, 160])  # the second is summed in blocks
+def test_wide_lrn_equals_loops_and_its_gradient_is_numerical(channels, size):
+    layer = LocalResponseNormalization(size, 1.0, 0.3, 0.75, dtype="float64")
+    x = random_maps(2, channels, scale=1.0, dtype="float64")
+    np.testing.assert_allclose(layer(x), lrn_loops(x, size, 1.0, 0.3, 0.75), rtol=1e-12)
+    theoretical, numerical = tf.test.compute_gradient(layer, [tf.constant(x[:1])], delta=1e-5)
     np.testing.assert_allclose(theoretical[0], numerical[0], atol=1e-7)
 
 

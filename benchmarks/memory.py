@@ -1,0 +1,81 @@
+"""Peak resident memory: of a training step, and of reading data sets of growing size."""
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.harness import Contender, argument_parser, measure, report
+from benchmarks.pipeline import make_pictures
+from benchmarks.training import package, torch_step
+
+IMAGE_SIZE = 227
+
+
+def nothing():
+    """What the libraries take by themselves."""
+    import alexnet_keras.augmentation
+    import alexnet_keras.model  # noqa: F401
+
+    return lambda: None
+
+
+def epoch(folder, batch_size):
+    """Reads every picture of a folder once, as training does."""
+    from alexnet_keras.augmentation import IMAGENET_STATISTICS, training_batches
+    from alexnet_keras.datasets import open_dataset
+
+    dataset = open_dataset(folder)
+    batches = training_batches(
+        dataset, IMAGENET_STATISTICS, image_size=IMAGE_SIZE, batch_size=batch_size, seed=0
+    )
+
+    def run():
+        for _ in batches.take(-(-dataset.sizes["train"] // batch_size)):
+            pass
+
+    return run
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[500, 2000, 8000])
+    args = parser.parse_args(argv)
+    size = {
+        "batch_size": 2 if args.miniature else args.batch_size,
+        "image_size": 67 if args.miniature else IMAGE_SIZE,
+        "width": 0.05 if args.miniature else 1.0,
+        "classes": 10 if args.miniature else 1000,
+    }
+    options = {"repetitions": 1, "seconds": 0, "threads": args.threads}
+    options["isolated"] = not args.miniature
+    images = size["batch_size"]
+    training = measure(
+        [
+            Contender("package", package, size, images),
+            Contender("torch, channels_first", torch_step, size, images),
+            Contender("torch, channels_last", torch_step, {**size, "channels_last": True}, images),
+        ],
+        **options,
+    )
+    counts = [4, 8] if args.miniature else args.pictures
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = [Contender("libraries alone", nothing)]
+        for count in counts:
+            pictures = Path(folder) / str(count)
+            make_pictures(pictures, count)
+            arguments = {"folder": str(pictures), "batch_size": images}
+            contenders.append(Contender(f"{count} pictures", epoch, arguments, count))
+        reading = measure(contenders, **options)
+    sections = {
+        "Training step": {
+            "results": training,
+            "unit": "images/s",
+            "references": ["torch, channels_first"],
+        },
+        "Reading 500 x 375 JPEG files": {"results": reading, "unit": "images/s", "references": []},
+    }
+    report("memory", {**size, "threads": args.threads or "all"}, sections, args.out)
+
+
+if __name__ == "__main__":
+    main()

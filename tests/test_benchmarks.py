@@ -1,0 +1,33 @@
+"""That each benchmark runs, at a tiny size. What it measures is not tested."""
+
+import importlib
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+SCRIPTS = {
+    "training": "Training step",
+    "inference": "Batch 2",
+    "lrn": "conv1, 55 x 55 x 96",
+    "pipeline": "Input pipeline",
+    "memory": "Reading 500 x 375 JPEG files",
+    "scaling": "Threads",
+    "gpu": "Inference, batch 2",
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_runs(name, tmp_path, capsys):
+    script = importlib.import_module(f"benchmarks.{name}")
+    script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    saved = json.loads((tmp_path / f"{name}.json").read_text())
+    assert f"\n{SCRIPTS[name]}\n" in said
+    for title, section in saved["sections"].items():
+        for contender, result in section["results"].items():
+            assert f"| {contender} |" in said, title
+            assert result["rates"] and min(result["rates"]) > 0
+    if name == "scaling":
+        assert (tmp_path / "scaling.png").stat().st_size > 10_000
