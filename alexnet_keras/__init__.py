@@ -20,6 +20,7 @@ _NAMES = {
         "layer_costs",
         "preprocess_input",
     ),
+    "alexnet_keras.descendants": ("VGG", "GoogLeNet", "ResNet"),
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
