@@ -67,10 +67,13 @@ def VGG(  # noqa: N802 (named as in keras.applications)
     Recognition", ICLR 2015, table 1, configurations A, B, D and E.
 
     Layers are named as in `keras.applications.VGG16`, which has the same outputs for the same
-    weights. Deviations from the paper: the weights start as in `keras.applications`, by Glorot's
-    uniform rule with biases of zero, which the paper's section 3.1 found later to do without its
-    own N(0, 0.01) and the training of a shallower network first. `keras.applications` leaves the
-    paper's dropout of 0.5 after the first two dense layers out; here it is in.
+    weights, but lacks the paper's dropout of 0.5 after the first two dense layers.
+
+    Deviation from the paper: it starts from N(0, 0.01), too small for a deep network, and so copies
+    the first layers from a shallower one that has been trained. Here the standard deviations are
+    `sqrt(2 / fan_in)` (He et al. 2015), and as in `AlexNet(initialization="he")`, since pixels are
+    not scaled to unit size, 0.01 in the first convolution, a quarter of He's in the first two
+    dense layers and half of it in the last.
 
     Args:
         depth: layers with weights: 11, 13, 16 or 19.
@@ -101,21 +104,41 @@ def VGG(  # noqa: N802 (named as in keras.applications)
     """
     _check_depth(depth, VGGS)
     _check_options(pooling, classes, width)
-    x = image = _image(input_tensor, input_shape)
+    image = _image(input_tensor, input_shape)
 
-    # Shapes for 224 x 224 input and full width, after the pool:
-    # 112 x 112 x 64, 56 x 56 x 128, 28 x 28 x 256, 14 x 14 x 512, 7 x 7 x 512
-    for block, (convolutions, maps) in enumerate(zip(VGGS[depth], (64, 128, 256, 512, 512)), 1):
-        for i in range(1, convolutions + 1):
-            x = _conv(x, _scaled(maps, width), 3, f"block{block}_conv{i}", activation="relu")
-        x = keras.layers.MaxPooling2D(2, strides=2, name=f"block{block}_pool")(x)
+    def he(factor):
+        scale = 2 * factor**2
+        return keras.initializers.VarianceScaling(scale, distribution="untruncated_normal")
+
+    def conv(x, maps, layer, start):
+        maps = _scaled(maps, width)
+        return _conv(x, maps, 3, layer, activation="relu", kernel_initializer=start)
+
+    def block(x, n, maps):
+        for i in range(1, VGGS[depth][n - 1] + 1):
+            first = n == i == 1
+            start = keras.initializers.RandomNormal(0.0, 0.01) if first else he(1)
+            x = conv(x, maps, f"block{n}_conv{i}", start)
+        return keras.layers.MaxPooling2D(2, strides=2, name=f"block{n}_pool")(x)
+
+    def dense(x, n):
+        start = {"kernel_initializer": he(0.25)}
+        units = _scaled(4096, width)
+        x = keras.layers.Dense(units, activation="relu", name=f"fc{n}", **start)(x)
+        return keras.layers.Dropout(0.5, name=f"drop{n}")(x)
+
+    # Shapes for 224 x 224 input and full width.
+    x = block(image, 1, 64)  # 112 x 112 x 64
+    x = block(x, 2, 128)  # 56 x 56 x 128
+    x = block(x, 3, 256)  # 28 x 28 x 256
+    x = block(x, 4, 512)  # 14 x 14 x 512
+    x = block(x, 5, 512)  # 7 x 7 x 512
 
     if include_top:
         x = keras.layers.Flatten(name="flatten")(x)  # 25088
-        for n in (1, 2):
-            x = keras.layers.Dense(_scaled(4096, width), activation="relu", name=f"fc{n}")(x)
-            x = keras.layers.Dropout(0.5, name=f"drop{n}")(x)  # 4096
-        x = _classifier(x, classes, classifier_activation, "predictions")
+        x = dense(x, 1)  # 4096
+        x = dense(x, 2)  # 4096
+        x = _classifier(x, classes, classifier_activation, "predictions", he(0.5))
     else:
         x = _pooled(x, pooling)
     return _model(input_tensor, image, x, name or f"vgg{depth}", weights)
@@ -346,22 +369,23 @@ def ResNet(  # noqa: N802
 
     residual = {"basic": basic, "bottleneck": bottleneck, "preactivation": preactivation}[kind]
 
+    def stage(x, n, maps):
+        for i in range(1, blocks[n - 2] + 1):
+            strides = 2 if i == 1 and n > 2 else 1
+            x = residual(x, _scaled(maps, width), strides, f"conv{n}_block{i}")
+        return x
+
     # Shapes for 224 x 224 input, full width and basic blocks; the others give 4 times the maps.
     x = conv(image, _scaled(64, width), 7, "conv1", strides=2)
     x = relu(norm(x, "conv1"), "conv1_relu")  # 112 x 112 x 64
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)  # 56 x 56 x 64
-
-    # 56 x 56 x 64, 28 x 28 x 128, 14 x 14 x 256, 7 x 7 x 512
-    for stage, count in enumerate(blocks, 2):
-        for i in range(1, count + 1):
-            strides = 2 if i == 1 and stage > 2 else 1
-            maps = _scaled(64 * 2 ** (stage - 2), width)
-            x = residual(x, maps, strides, f"conv{stage}_block{i}")
-
+    x = stage(x, 2, 64)  # 56 x 56 x 64
+    x = stage(x, 3, 128)  # 28 x 28 x 128
+    x = stage(x, 4, 256)  # 14 x 14 x 256
+    x = stage(x, 5, 512)  # 7 x 7 x 512
     if kind == "preactivation":
         x = relu(norm(x, "post"), "post_relu")
-
     if include_top:
         x = _pooled(x, "avg")  # 512
         x = _classifier(x, classes, classifier_activation, "predictions", "he_normal")
@@ -415,11 +439,11 @@ def _pooled(x, pooling):
     return x
 
 
-def _classifier(x, classes, activation, name, initializer="glorot_uniform"):
+def _classifier(x, classes, activation, name, start):
     return keras.layers.Dense(
         classes,
         activation=activation,
-        kernel_initializer=initializer,
+        kernel_initializer=start,
         dtype=_full_precision(),
         name=name,
     )(x)
