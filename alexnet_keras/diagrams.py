@@ -182,7 +182,7 @@ def draw_resnets(*models: keras.Model) -> Figure:
     most = [max(map(len, network.values())) for network in networks]
     widths = [max(2.6, pitch * min(per_line, blocks)) for blocks in most]
     lines = [-(-max(len(network[row]) for network in networks) // per_line) for row in rows]
-    heights = [0.42 + line * n if _is_stage(row) else 0.46 for row, n in zip(rows, lines)]
+    heights = [0.34 + line * n if _is_stage(row) else 0.46 for row, n in zip(rows, lines)]
     tops = [top + sum(heights[:i]) for i in range(len(rows))]
     figure, axes = _canvas(gutter + sum(width + 0.22 for width in widths), top + sum(heights) + 0.4)
 
@@ -424,17 +424,17 @@ def _group_words(group):
     layers = [layer for layer in group if isinstance(layer, _WEIGHTED)]
     if not layers:
         return ["image", "", "", f"{group[0].output.shape[-1]} maps", _size(group[0])]
-    depths = [layer.output.shape[-1] for layer in layers]
-    depths = ", ".join(map(str, depths if len(set(depths)) > 1 else depths[:1]))
     number = f"{len(layers)} layers" if len(layers) > 1 else "1 layer"
     if isinstance(layers[0], keras.layers.Dense):
-        return ["dense", number, "", depths, "units"]
+        return ["dense", number, *(f"{layer.units} units" for layer in layers)]
+    maps = [layer.filters for layer in layers]
+    maps = ", ".join(map(str, maps if len(set(maps)) > 1 else maps[:1]))
     kernels = ", ".join(dict.fromkeys(map(_kernel, layers)))
     if _strides(layers[0]) > 1:
         kernels += f", stride {_strides(layers[0])}"
     first, last = (layers[i].name.split("_")[0] for i in (0, -1))
     name = first if first == last else f"{first} to {last}"
-    return [name, number, kernels, f"{depths} maps", _size(layers[0])]
+    return [name, number, kernels, f"{maps} maps", _size(layers[0])]
 
 
 def _extent(layer):
