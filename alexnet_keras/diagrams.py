@@ -27,7 +27,7 @@ def draw_residual_blocks(*models: keras.Model, block: str = "conv3_block2") -> F
         A figure; a box is as wide as the square root of its number of maps.
 
     Raises:
-        ValueError: if a model has no such block.
+        ValueError: if a model is no residual network or has no such block.
 
     Example:
 
@@ -35,6 +35,7 @@ def draw_residual_blocks(*models: keras.Model, block: str = "conv3_block2") -> F
     >>> draw_residual_blocks(ResNet(18, width=0.25)).axes[0].texts[0].get_text()
     'ResNet-18'
     """
+    _check_residual(models)
     blocks = [_block_parts(model, block) for model in models]
     most_maps = max(maps.shape[-1] for parts in blocks for maps in (parts.source, parts.result))
     step, top = 0.48, 1.2
@@ -51,9 +52,9 @@ def draw_residual_blocks(*models: keras.Model, block: str = "conv3_block2") -> F
             side = half + (beside + width(parts.shortcut[0])) / 2 + 0.15
             right = max(right, side + width(parts.shortcut[0]) / 2)
         places.append((half, side, right))
-    panel = max(2.66, 0.3 + max(right for _, _, right in places))
+    panel = max(2.66, 4.8 / len(models), 0.3 + max(right for _, _, right in places))
     longest = max(len((*parts.before, *parts.main, *parts.after)) for parts in blocks)
-    figure, axes = _canvas(panel * len(models), top + step * longest + 1.05)
+    figure, axes = _canvas(panel * len(models), top + step * longest + 1.15)
 
     def draw(path, x, y, end, color="black"):
         """Boxes from y on, each with an arrow from the one above; returns where they end."""
@@ -171,11 +172,15 @@ def draw_resnets(*models: keras.Model) -> Figure:
         3 x 3 and 7 x 7, with a red edge where its stride halves the map; the arc over each block
         is its shortcut, dashed where it has a projection.
 
+    Raises:
+        ValueError: if a model is no residual network.
+
     Example:
 
     >>> from alexnet_keras import ResNet, draw_resnets
     >>> figure = draw_resnets(ResNet(18, width=0.25), ResNet(34, width=0.25))
     """
+    _check_residual(models)
     networks = [_rows(model) for model in models]
     rows = list(networks[0])
     per_line, pitch, line, gutter, top = 12, 0.29, 0.5, 1.75, 1.15
@@ -184,13 +189,14 @@ def draw_resnets(*models: keras.Model) -> Figure:
     lines = [-(-max(len(network[row]) for network in networks) // per_line) for row in rows]
     heights = [0.34 + line * n if _is_stage(row) else 0.46 for row, n in zip(rows, lines)]
     tops = [top + sum(heights[:i]) for i in range(len(rows))]
-    figure, axes = _canvas(gutter + sum(width + 0.22 for width in widths), top + sum(heights) + 0.4)
+    across = max(5.5, gutter + sum(width + 0.22 for width in widths))
+    figure, axes = _canvas(across, top + sum(heights) + 0.55)
 
     _text(axes, 1.45, top - 0.19, "map", size=9, ha="right")
     for i, (row, y, height) in enumerate(zip(rows, tops, heights)):
         if i % 2 == 0:
             band = {"facecolor": "0.955", "zorder": 0}
-            axes.add_patch(Rectangle((0, y), figure.get_figwidth(), height, **band))
+            axes.add_patch(Rectangle((0, y), across, height, **band))
         first, *_, last = *networks[0][row][0], networks[0][row][-1][-1]
         size = _size(last) if len(last.output.shape) == 4 else "1 x 1"
         color = _RED if _strides(first) > 1 else "black"
@@ -315,6 +321,13 @@ _COLORS = {
 }
 
 
+def _check_residual(models):
+    others = [m.name for m in models if not any(_BLOCK.match(x.name) for x in m.layers)]
+    if others or not models:
+        received = others or "none"
+        raise ValueError(f"`models` must be built by `ResNet`. Received: {received}")
+
+
 def _path(layers, tensor):
     """Those of the layers that lead to a tensor, less padding, and the tensor they start from."""
     made_by = {id(layer.output): layer for layer in layers}
@@ -381,7 +394,14 @@ def _is_stage(row):
 def _counts(model):
     parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     multiply_adds = sum(cost.multiply_adds for cost in layer_costs(model))
-    return f"{parameters / 1e6:.1f} M parameters, {multiply_adds / 1e9:.1f} G multiply-adds"
+    return f"{_rounded(parameters)} parameters, {_rounded(multiply_adds)} multiply-adds"
+
+
+def _rounded(n):
+    for unit, size in (("G", 1e9), ("M", 1e6)):
+        if n >= size:
+            return f"{n / size:.1f} {unit}"
+    return f"{n / 1e3:.1f} k"
 
 
 def _title(model):
@@ -508,5 +528,7 @@ def _arrow(axes, tail, tip, color="black"):
 
 def _legend(figure, kinds, others=()):
     handles = [_rectangle(0, 0, 1, 1, _COLORS[kind], label=label) for label, kind in kinds.items()]
+    handles += others
+    columns = len(handles) if len(handles) <= 4 else 3
     style = {"loc": "lower center", "frameon": False, "fontsize": 8}
-    figure.legend(handles=[*handles, *others], ncols=len(kinds) + len(others), **style)
+    figure.legend(handles=handles, ncols=columns, **style)

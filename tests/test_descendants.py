@@ -45,7 +45,7 @@ PUBLISHED = {
     "googlenet": (6_998_552, 1.583),  # see test_multiply_adds_of_the_googlenet_paper
 }
 SMALL = {"input_shape": (64, 64, 3), "classes": 5, "width": 0.1}
-SHALLOW = ["vgg11", "googlenet", "resnet18", "resnet50"]
+SHALLOW = ["vgg11", "googlenet", "resnet18"]
 
 
 def without_initial_values(build):
@@ -603,10 +603,23 @@ def test_diagram_of_alexnet_and_vgg16():
         assert weighted <= drawn(figure).keys()
 
 
+@pytest.mark.parametrize("models", [(34,), (34, 50), (18, 101, 200)])
+def test_diagrams_of_other_residual_networks(models):
+    models = [resnet(depth) for depth in models]
+    assert_readable(draw_resnets(*models))
+    assert_readable(draw_residual_blocks(*models))
+    assert_readable(draw_residual_blocks(*models, block="conv4_block1"))
+
+
 def test_errors_of_the_diagrams():
     with pytest.raises(ValueError, match=r"one of \['conv2_block1', .*resnet18. Received: 'conv9'"):
         draw_residual_blocks(resnet(18), block="conv9")
     with pytest.raises(ValueError, match=r"one of \['3a', .*'5b'\]. Received: '6a'"):
         draw_inception(small("googlenet"), "6a")
+    for draw in (draw_resnets, draw_residual_blocks):
+        with pytest.raises(ValueError, match=r"built by `ResNet`. Received: \['vgg11'\]"):
+            draw(resnet(18), small("vgg11"))
+    with pytest.raises(ValueError, match="built by `ResNet`. Received: none"):
+        draw_resnets()
     with pytest.raises(ValueError, match="chains of layers. Received: googlenet, .*inception_3a"):
         draw_chains(small("googlenet"))
