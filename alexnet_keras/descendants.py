@@ -163,13 +163,13 @@ def GoogLeNet(  # noqa: N802
     leaves open (response normalization, padding, pools whose size is rounded up, the first weights)
     is that of Caffe's `models/bvlc_googlenet`. There is no batch normalization.
 
-    At 224 x 224 it has 1.58 thousand million multiply-adds. The paper speaks of 1.5, and the rows
-    of its table add up to that, because the first has 34 million: those of a 7 x 1 and a 1 x 7
+    At 224 x 224 it has 1.58 billion multiply-adds. The paper speaks of 1.5, and the rows of its
+    table add up to that, because the first has 34 million: those of a 7 x 1 and a 1 x 7
     convolution. The 7 x 7 convolution that it names, and that Caffe has, takes 118 million.
 
     Deviations: the mean before the classifier is over the whole map, which is Caffe's 7 x 7 window
-    at 224 x 224. The windows of the auxiliary pools are no larger than the map (5 x 5 from 80
-    pixels on), and drop what is left over, where Caffe rounds up: the same at 224 x 224.
+    at 224 x 224. The 5 x 5 windows of the auxiliary pools are no larger than the map (images below
+    79 pixels), and drop what is left over where Caffe rounds up: the same at 224 x 224.
 
     Args:
         include_top: whether the classifier stands at the end.
@@ -289,8 +289,8 @@ def ResNet(  # noqa: N802
 
     Where the number of maps grows, a 1 x 1 convolution is on the shortcut (option B), elsewhere
     nothing. Convolutions have no biases; weights start from He's normal distribution. In a
-    bottleneck, the first 1 x 1 convolution has the stride, as in the first paper and in the second
-    authors' code; torchvision and fb.resnet.torch have it in the 3 x 3 convolution.
+    bottleneck, the first 1 x 1 convolution has the stride, as in the first paper and in the code of
+    the second; torchvision and fb.resnet.torch have it in the 3 x 3 convolution.
 
     Layers are named as in `keras.applications.ResNet50`, which has the same outputs for the same
     weights (its biases zero). Neither paper says all: batch normalization has epsilon 1e-5 and a

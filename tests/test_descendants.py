@@ -29,7 +29,7 @@ BUILDERS = {
     **{f"resnet{depth}": functools.partial(ResNet, depth) for depth in RESNETS},
 }
 
-# Trainable parameters, and multiply-adds in thousand millions, as published: by the papers, and for
+# Trainable parameters, and multiply-adds in billions, as published: by the papers, and for
 # VGG-11, 13 and 19 by torchvision. ResNet-200's parameters are from `resnet200_parameters` below.
 PUBLISHED = {
     "vgg11": (132_863_336, 7.61),
@@ -113,10 +113,10 @@ def resnet200_parameters():
 def test_published_figures(name):
     resnets = {f"resnet{depth}": functools.partial(resnet, depth) for depth in RESNETS}
     model = resnets[name]() if name in resnets else without_initial_values(BUILDERS[name])
-    parameters, thousand_millions = PUBLISHED[name]
+    parameters, billions = PUBLISHED[name]
     assert trainable(model) == parameters
     multiply_adds = sum(cost.multiply_adds for cost in layer_costs(model))
-    assert multiply_adds == pytest.approx(1e9 * thousand_millions, rel=0.02)
+    assert multiply_adds == pytest.approx(1e9 * billions, rel=0.02)
     assert model.input_shape == (None, 224, 224, 3)
     assert model.output_shape == (None, 1000)
     assert model.name == name
@@ -251,7 +251,7 @@ def test_googlenet_is_that_of_caffe(side):
 
 @pytest.mark.parametrize("depth", [16, 19])
 def test_vgg_is_that_of_keras_applications(depth):
-    arguments = {"input_shape": (64, 64, 3), "classes": 5}
+    arguments = {"input_shape": (64, 64, 3), "classes": 5, "classifier_activation": None}
     build = getattr(keras.applications, f"VGG{depth}")
     theirs = without_initial_values(lambda: build(weights=None, **arguments))
     ours = without_initial_values(lambda: VGG(depth, **arguments))
@@ -259,13 +259,14 @@ def test_vgg_is_that_of_keras_applications(depth):
     randomize(ours)
     theirs.set_weights(ours.get_weights())
     x = pictures(2, 64, 64, 3) / 50
-    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4)
-    assert np.ptp(ours(x), axis=0).max() > 0.01
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-3, atol=1e-4)
+    assert np.ptp(ours(x), axis=0).min() > 0.01
 
 
 def test_resnet50_is_that_of_keras_applications():
-    arguments = {"weights": None, "input_shape": (64, 96, 3), "classes": 5}
-    theirs = without_initial_values(lambda: keras.applications.ResNet50(**arguments))
+    arguments = {"input_shape": (64, 96, 3), "classes": 5, "classifier_activation": None}
+    build = keras.applications.ResNet50
+    theirs = without_initial_values(lambda: build(weights=None, **arguments))
     ours = without_initial_values(lambda: ResNet(50, **arguments))
     assert layer_names(ours) == layer_names(theirs)
     randomize(ours)
@@ -278,7 +279,8 @@ def test_resnet50_is_that_of_keras_applications():
         elif layer.weights:
             layer.set_weights(ours.get_layer(layer.name).get_weights())
     x = pictures(2, 64, 96, 3)
-    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-3, atol=1e-3)
+    assert np.ptp(ours(x), axis=0).min() > 0.1
     multiply_adds = [sum(c.multiply_adds for c in layer_costs(model)) for model in (ours, theirs)]
     assert multiply_adds[0] == multiply_adds[1]
 
