@@ -20,6 +20,13 @@ _NAMES = {
         "layer_costs",
         "preprocess_input",
     ),
+    "alexnet_keras.descendants": ("VGG", "GoogLeNet", "ResNet"),
+    "alexnet_keras.diagrams": (
+        "draw_chains",
+        "draw_inception",
+        "draw_residual_blocks",
+        "draw_resnets",
+    ),
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
