@@ -23,6 +23,7 @@ _NAMES = {
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
+    "alexnet_keras.columns": ("TwoColumns", "communication", "split_cpu"),
     "alexnet_keras.training": ("Run", "load_run", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
 }

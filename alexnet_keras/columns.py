@@ -44,7 +44,7 @@ def split_cpu(count: int) -> list[str]:
 
     Example:
 
-    >>> from alexnet_keras.columns import split_cpu
+    >>> from alexnet_keras import split_cpu
     >>> split_cpu(1)
     ['/device:CPU:0']
     """
@@ -93,8 +93,7 @@ class TwoColumns(keras.Model):
 
     Example (with two devices, leave `devices` out):
 
-    >>> from alexnet_keras import AlexNet
-    >>> from alexnet_keras.columns import TwoColumns
+    >>> from alexnet_keras import AlexNet, TwoColumns
     >>> model = AlexNet(input_shape=(64, 64, 3), classes=10, width=0.1)
     >>> columns = TwoColumns(model, devices=["CPU:0", "CPU:0"])
     >>> [tuple(columns.get_layer(name).kernel.shape) for name in ("conv1a", "fc6b", "fc8")]
@@ -421,8 +420,7 @@ def communication(
 
     Example:
 
-    >>> from alexnet_keras import AlexNet
-    >>> from alexnet_keras.columns import communication
+    >>> from alexnet_keras import AlexNet, communication
     >>> result = communication(AlexNet(), batch_size=128)
     >>> [round(result.total(scheme) / 1e6) for scheme in ("columns", "data", "mixed")]
     [60, 488, 34]

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_keras import AlexNet, MomentumSGD
-from alexnet_keras.columns import TwoColumns, communication, split_cpu
+from alexnet_keras import AlexNet, MomentumSGD, TwoColumns, communication, split_cpu
 
 ONE_DEVICE = ["CPU:0", "CPU:0"]
 
@@ -104,8 +103,7 @@ def test_split_cpu_errors():
 def test_other_backends_count_but_do_not_train():
     pytest.importorskip("jax")
     script = """
-from alexnet_keras import AlexNet
-from alexnet_keras.columns import TwoColumns, communication
+from alexnet_keras import AlexNet, TwoColumns, communication
 model = AlexNet(input_shape=(64, 64, 3), width=0.05, classes=4)
 print(communication(model, 2).total("columns"))
 try:
@@ -125,12 +123,17 @@ except ValueError as error:
     assert "need Keras's TensorFlow backend" in error and error.endswith("Received: 'jax'")
 
 
+@pytest.fixture(scope="module")
+def papers():
+    return AlexNet()
+
+
 def row(result, scheme, layer):
     return next(r for r in result.exchanges if (r.scheme, r.layer) == (scheme, layer))
 
 
-def test_the_papers_network_by_hand():
-    result = communication(AlexNet(), batch_size=128)
+def test_the_papers_network_by_hand(papers):
+    result = communication(papers, batch_size=128)
     for layer, numbers in {
         "conv3": 13 * 13 * 128 * 2,  # each column's pool2 to the other
         "fc6": 6 * 6 * 128 * 2,
@@ -150,8 +153,8 @@ def test_the_papers_network_by_hand():
     # In the batch at which both move the same, activations weigh as much as gradients.
     batch = result.total("data") / (result.total("columns") / 128)
     assert 1039 < batch < 1040
-    assert communication(AlexNet(), 1039).total("columns") < result.total("data")
-    assert communication(AlexNet(), 1040).total("columns") > result.total("data")
+    assert communication(papers, 1039).total("columns") < result.total("data")
+    assert communication(papers, 1040).total("columns") > result.total("data")
 
 
 def ring_all_reduce(arrays):
@@ -214,8 +217,8 @@ def test_mixture_moves_what_each_device_lacks(variant, devices):
     assert ("columns" in {r.scheme for r in result.exchanges}) == (variant == "paper")
 
 
-def test_communication_as_plain_numbers_and_as_a_table():
-    result = communication(AlexNet(), 128, devices=8)
+def test_communication_as_plain_numbers_and_as_a_table(papers):
+    result = communication(papers, 128, devices=8)
     plain = json.loads(json.dumps(result.as_dict()))
     assert plain["batch_size"] == 128
     assert plain["exchanges"][0]["layer"] == "conv3"

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from alexnet_keras import AlexNet, MomentumSGD
-from alexnet_keras.columns import TwoColumns, communication, split_cpu
+from alexnet_keras import AlexNet, MomentumSGD, TwoColumns, communication, split_cpu
 from alexnet_keras.model import LAYERS
 
 BATCH = 6
