@@ -31,7 +31,9 @@ _NAMES = {
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
     "alexnet_keras.preparation": ("prepare",),
-    "alexnet_keras.training": ("Run", "load_run", "train"),
+    "alexnet_keras.columns": ("TwoColumns", "communication"),
+    "alexnet_keras.distribution": ("split_cpu",),
+    "alexnet_keras.training": ("Run", "load_run", "resume", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
