@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 
 from alexnet_keras import __version__
-from alexnet_keras.configuration import PRECISIONS, VARIANTS, TrainingConfig
+from alexnet_keras.configuration import (
+    PRECISIONS,
+    RATE_RULES,
+    STRATEGIES,
+    VARIANTS,
+    TrainingConfig,
+)
 
 # Nothing that imports Keras stands up here: --help and argument errors come at once.
 
@@ -23,12 +29,20 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, or 1 where something could not be done; 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
+    arguments.words = sys.argv[1:] if argv is None else argv
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         return arguments.command(arguments) or 0
     except (ValueError, OSError) as error:
         print(f"alexnet-keras: error: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        from alexnet_keras.checkpoint import Interrupted
+
+        if not isinstance(error, Interrupted):
+            raise
+        print(f"alexnet-keras: {error}", file=sys.stderr)
+        return 128 + error.number
     except KeyboardInterrupt:
         print("alexnet-keras: interrupted", file=sys.stderr)
         return 130
@@ -59,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
             help=help,
             description=f"{help[0].upper()}{help[1:]}.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
         )
         sub.set_defaults(command=function)
         return sub
@@ -107,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
         "--weight-decay", type=float, default=defaults.weight_decay, help="of kernels, coupled"
     )
     recipe.add_argument(
+        "--rate-rule",
+        choices=tuple(RATE_RULES),
+        default=defaults.rate_rule,
+        help="how the learning rate grows with the batch size from the paper's 128",
+    )
+    recipe.add_argument(
         "--schedule",
         choices=("plateau", "cosine", "constant"),
         default=defaults.schedule,
@@ -135,8 +156,33 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument(
         "--mean", choices=("color", "image"), default=defaults.mean, help="what is subtracted"
     )
-    train.add_argument(
-        "--out", type=Path, help="folder of the run, new or empty (default: runs/DATA-VARIANT)"
+    machine = train.add_argument_group("machine")
+    machine.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="mirrored: a replica of the network on each GPU; auto: that, where there are several",
+    )
+    machine.add_argument(
+        "--replicas", type=_positive, help="how many; without a GPU the CPU is split (default: all)"
+    )
+    machine.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="only operations that give the same bits each time, on a GPU too",
+    )
+    machine.add_argument(
+        "--checkpoint-steps",
+        type=_positive,
+        default=500,
+        help="steps between checkpoints within an epoch",
+    )
+    folder = train.add_argument_group("folder").add_mutually_exclusive_group()
+    folder.add_argument(
+        "--out", type=Path, help="of the run, new or empty (default: runs/DATA-VARIANT)"
+    )
+    folder.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a run that was cut off, as it was"
     )
 
     prepare = command("prepare", _prepare, "scale a data set's pictures once, for faster training")
@@ -300,13 +346,22 @@ def _free_folder(config: TrainingConfig) -> Path:
 def _train(arguments) -> None:
     names = {field.name for field in dataclasses.fields(TrainingConfig)}
     config = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
+    if arguments.resume:
+        _require_same(arguments)
     _import_tensorflow()
-    out = arguments.out or _free_folder(config)
 
     from alexnet_keras.evaluation import evaluate, write_report
-    from alexnet_keras.training import train
+    from alexnet_keras.training import resume, train
 
-    run = train(config, out, verbose=1 if sys.stdout.isatty() else 2)
+    how = {
+        "strategy": arguments.strategy,
+        "replicas": arguments.replicas,
+        "checkpoint_steps": arguments.checkpoint_steps,
+        "verbose": 1 if sys.stdout.isatty() else 2,
+    }
+    out = arguments.resume or arguments.out or _free_folder(config)
+    run = resume(out, **how) if arguments.resume else train(config, out, **how)
+    config = run.config
     dataset = run.open_dataset()
     _print_skipped(dataset)
     for views in (1, 10):
@@ -336,6 +391,23 @@ def _prepare(arguments) -> None:
         f"Written: {written:,} of {sum(dataset.sizes.values()):,} pictures, the others were there. "
         f"Train on them with --data {arguments.out}"
     )
+
+
+def _require_same(arguments) -> None:
+    """A run that is resumed keeps its configuration; options that would change it are refused."""
+    path = arguments.resume / "config.json"
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # `resume` says what is wrong
+    given = {word.partition("=")[0] for word in arguments.words}
+    for name, value in saved.items():
+        option = name.replace("_", "-")
+        if given & {f"--{option}", f"--no-{option}"} and getattr(arguments, name) != value:
+            raise ValueError(
+                f"`--{option}` must be that of the run, {value!r}, or be left out. "
+                f"Received: {getattr(arguments, name)!r} with --resume {arguments.resume}"
+            )
 
 
 def _print_skipped(dataset) -> None:

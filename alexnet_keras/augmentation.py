@@ -215,11 +215,13 @@ def training_batches(
     seed: int,
     augmentation: Augmentation = PAPER,
     first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches of the training split, epoch after epoch without end.
 
     All random choices follow from `seed`, the epoch and the picture's place in it, whatever the
-    number of threads; `first_epoch` starts as if that many epochs had been drawn.
+    number of threads; `first_epoch` and `first_step` start as if so many epochs, and batches of the
+    next one, had been drawn.
 
     Args:
         dataset: its training split is read.
@@ -229,6 +231,7 @@ def training_batches(
         seed: integer.
         augmentation: what is done to the pictures.
         first_epoch: number of the first epoch, from 0.
+        first_step: number of its first batch, from 0.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`
@@ -254,8 +257,10 @@ def training_batches(
     def one_epoch(epoch):
         shuffled = dataset.shuffled("train", tf.stack([tf.cast(seed, tf.int64), epoch]))
         places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)
+        drawn = tf.where(epoch == first_epoch, first_step * batch_size, 0)
         return (
             tf.data.Dataset.zip((places, shuffled))
+            .skip(tf.cast(drawn, tf.int64))  # before anything is decoded
             # AUTOTUNE would begin every epoch with one thread.
             .map(one_picture, num_parallel_calls=os.cpu_count())
             .batch(batch_size)

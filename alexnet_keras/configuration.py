@@ -134,6 +134,14 @@ class Augmentation:
             )
 
 
+STRATEGIES = ("auto", "none", "mirrored")
+"""How training uses several devices; see `distribution.choose_strategy`."""
+
+RATE_RULES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
+"""Powers of `batch_size / 128` that multiply the learning rate: the paper's rate is for 128. "sqrt"
+is Krizhevsky 2014 ("One weird trick", section 5), "linear" what he and Goyal et al. 2017 found to
+work better."""
+
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """Keras's dtype policy, by the name used here."""
 
@@ -153,6 +161,7 @@ class TrainingConfig:
         epochs: passes over the training set.
         batch_size: pictures a step.
         learning_rate: at the start.
+        rate_rule: one of `RATE_RULES`, how the batch size changes the rate.
         momentum: share of the last step that is kept.
         weight_decay: of the kernels, per step and unit of learning rate; none on biases.
         schedule: `"plateau"` divides the rate by 10 when validation error stops improving, as in
@@ -161,6 +170,8 @@ class TrainingConfig:
         crop, mirror, color_noise, mean: see `Augmentation`.
         precision: `"float32"`, `"bfloat16"` or `"float16"` arithmetic; weights stay float32.
         seed: of the initial weights, the order, the augmentation and dropout.
+        deterministic: use only operations that give the same bits each time, on a GPU too;
+            slower. (On a CPU they do without.)
     """
 
     data: str = EMBEDDED
@@ -179,6 +190,7 @@ class TrainingConfig:
     epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 0.01
+    rate_rule: str = "none"
     momentum: float = 0.9
     weight_decay: float = 0.0005
     schedule: str = "plateau"
@@ -189,6 +201,7 @@ class TrainingConfig:
     mean: str = "color"
     precision: str = "float32"
     seed: int = 0
+    deterministic: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "patience"):
@@ -206,6 +219,7 @@ class TrainingConfig:
         for name, allowed in (
             ("schedule", ("plateau", "cosine", "constant")),
             ("precision", tuple(PRECISIONS)),
+            ("rate_rule", tuple(RATE_RULES)),
             ("variant", tuple(VARIANTS)),
         ):
             if getattr(self, name) not in allowed:
@@ -217,6 +231,11 @@ class TrainingConfig:
                 f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"
             )
         _ = self.augmentation  # checks its own
+
+    @property
+    def first_rate(self) -> float:
+        """The learning rate that training begins with."""
+        return self.learning_rate * (self.batch_size / 128) ** RATE_RULES[self.rate_rule]
 
     @property
     def augmentation(self) -> Augmentation:

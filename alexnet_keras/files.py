@@ -15,6 +15,8 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
     partial = path.with_name(f"partial-{path.name}")
     try:
         write(partial)
+        with open(partial, "rb+") as file:  # a name must not come to the disk before its content
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -21,8 +21,26 @@ from alexnet_keras.augmentation import (
     evaluation_batches,
     training_batches,
 )
+from alexnet_keras.checkpoint import (
+    CHECKPOINT,
+    Checkpoints,
+    DivergedError,
+    load_state,
+    require_room,
+    stopping_on_signals,
+)
 from alexnet_keras.configuration import PRECISIONS, TrainingConfig
 from alexnet_keras.datasets import DataError, ImageDataset, is_folder, open_dataset
+from alexnet_keras.distribution import (
+    Top1,
+    Top5,
+    choose_strategy,
+    for_replicas,
+    replica_count,
+    scope,
+    shared_batch_size,
+    use_deterministic_operations,
+)
 from alexnet_keras.files import write_file, write_json
 from alexnet_keras.model import AlexNet
 from alexnet_keras.optimizers import MomentumSGD
@@ -100,33 +118,32 @@ class StuckLoss(keras.callbacks.Callback):
             )
 
 
-class DivergedError(ValueError):
-    """The loss is no longer a finite number."""
-
-
 class _StopDiverged(keras.callbacks.Callback):
     """Stops before weights that are not finite take the place of good ones."""
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path, first_step: int):
         super().__init__()
-        self.out, self.epoch = out, 0
+        self.out, self.first_step, self.epoch = out, first_step, None
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.epoch is not None:  # an epoch that is resumed is not begun at its first step
+            self.first_step = 0
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        self._check(logs["loss"], f"step {batch + 1} of epoch {self.epoch + 1}")
+        step = self.first_step + batch + 1
+        self._check(logs["loss"], f"step {step} of epoch {self.epoch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs["val_loss"], f"the validation of epoch {epoch + 1}")
 
     def _check(self, loss, where):
         if not math.isfinite(loss):
-            kept = self.out / "last.keras"
+            kept = [name for name in ("last.keras", CHECKPOINT) if (self.out / name).exists()]
             raise DivergedError(
                 f"The loss must stay finite. Received: {float(loss)} in {where}; try a smaller "
                 "learning rate (--learning-rate)"
-                + (f"; {kept} is from the epoch before" if kept.exists() else "")
+                + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
             )
 
 
@@ -143,6 +160,48 @@ class _SaveModels(keras.callbacks.Callback):
             self.best = logs["val_top1"]
             copy = functools.partial(shutil.copyfile, self.out / "last.keras")
             write_file(self.out / "best.keras", copy)
+
+
+class _Plateau(keras.callbacks.ReduceLROnPlateau):
+    """The paper's rule; its state outlives the call of `fit`."""
+
+    STATE = ("best", "wait", "cooldown_counter")
+
+    def on_train_begin(self, logs=None):
+        pass  # Keras's would forget the best epoch
+
+    def state(self) -> dict[str, float | None]:
+        values = {name: getattr(self, name) for name in self.STATE}
+        return {name: x if x is None else float(x) for name, x in values.items()}
+
+    def restore(self, state: dict[str, float | None]) -> None:
+        for name in self.STATE:
+            setattr(self, name, state[name])
+
+
+class _Speed(keras.callbacks.Callback):
+    """Adds the images a second to what the callbacks behind it log."""
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images, self.steps, self.seconds = images, 0, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps, self.seconds = 0, 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch:  # the first waits for the graph to be compiled
+            self.steps, self.seconds = self.steps + 1, self.seconds + self._passed()
+
+    def _passed(self):
+        return time.perf_counter() - self.started
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.seconds:
+            logs["images_per_second"] = self.images * self.steps / self.seconds
 
 
 def versions() -> dict[str, str]:
@@ -165,20 +224,18 @@ def versions() -> dict[str, str]:
     }
 
 
-def _learning_rate_callback(config: TrainingConfig) -> list[keras.callbacks.Callback]:
+def _learning_rate_callback(config: TrainingConfig) -> keras.callbacks.Callback:
     if config.schedule == "plateau":
-        return [
-            keras.callbacks.ReduceLROnPlateau(
-                monitor="val_top1", mode="max", factor=0.1, patience=config.patience, min_delta=0.0
-            )
-        ]
+        return _Plateau(
+            monitor="val_top1", mode="max", factor=0.1, patience=config.patience, min_delta=0.0
+        )
 
     def rate(epoch):
         if config.schedule == "constant":
-            return config.learning_rate
-        return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+            return config.first_rate
+        return config.first_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
 
-    return [keras.callbacks.LearningRateScheduler(rate)]
+    return keras.callbacks.LearningRateScheduler(rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +298,40 @@ class Run:
         return {name: np.atleast_1d(rows[name]) for name in rows.dtype.names}
 
 
+def read_config(folder: Path) -> tuple[TrainingConfig, tuple[str, ...], str]:
+    """The configuration, class names and data's fingerprint of a run.
+
+    Raises:
+        DataError: if `config.json` is not there or is not as `train` wrote it.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise DataError(f"A run must hold config.json. Received: {folder}, which does not")
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        config = TrainingConfig(**saved["config"])
+        return config, tuple(saved["class_names"]), saved["fingerprint"]
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"config.json must be as `train` wrote it. Received: {path} ({error})"
+        ) from None
+
+
+def _read_statistics(folder: Path) -> ColorStatistics:
+    path = folder / "statistics.npz"
+    try:
+        return ColorStatistics.load(path)
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = str(error).strip().splitlines()[:1]
+    return DataError(
+        f"{path.name} must be as `train` wrote it. Received: {path} ({' '.join(reason)[:200]})"
+    )
+
+
 def load_run(folder: str | Path, which: str = "best") -> Run:
     """Opens what `train` wrote.
 
@@ -255,37 +346,40 @@ def load_run(folder: str | Path, which: str = "best") -> Run:
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
         if not (folder / name).is_file():
             raise DataError(f"A run must hold {name}. Received: {folder}, which does not")
-    try:
-        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = TrainingConfig(**saved["config"])
-        class_names, fingerprint = tuple(saved["class_names"]), saved["fingerprint"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"config.json must be as `train` wrote it. Received: {folder / 'config.json'} ({error})"
-        ) from None
+    config, class_names, fingerprint = read_config(folder)
     path = folder / f"{which}.keras"
     try:
         model = keras.saving.load_model(path, compile=False)
-        path = folder / "statistics.npz"
-        statistics = ColorStatistics.load(path)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[:1]
-        raise DataError(
-            f"{path.name} must be as `train` wrote it. Received: {path} ({' '.join(reason)[:200]})"
-        ) from None
+        raise _damaged(path, error) from None
+    statistics = _read_statistics(folder)
     return Run(folder, config, class_names, statistics, model, fingerprint)
 
 
-def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto") -> Run:
+def train(
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    strategy: str = "auto",
+    replicas: int | None = None,
+    checkpoint_steps: int = 500,
+    verbose: int | str = "auto",
+) -> Run:
     """Trains a network and keeps the run in a folder.
 
     The folder then holds `config.json` (the configuration, class names and versions),
-    `statistics.npz` (`ColorStatistics`), `log.csv` (a row an epoch), `tensorboard/`, `last.keras`
-    and `best.keras` (best validation top-1).
+    `statistics.npz` (`ColorStatistics`), `log.csv` (a row an epoch), `tensorboard/`, `last.keras`,
+    `best.keras` (best validation top-1) and `checkpoint.npz`, from which `resume` goes on.
+
+    SIGINT and SIGTERM end it after the step, or the validation, with a checkpoint.
 
     Args:
         config: what to train, on what.
         out: folder of the run; made if it is not there.
+        strategy, replicas: how to use several devices, see `choose_strategy`. The batch size is
+            that of all replicas together, so that the result is that of one device, but for batch
+            normalization, which takes the statistics of each replica's share.
+        checkpoint_steps: between two checkpoints within an epoch; another is written after each.
         verbose: as for `keras.Model.fit`.
 
     Returns:
@@ -295,24 +389,20 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
         FileExistsError: if `out` exists and is not an empty folder; nothing is written.
         DataError: if the data cannot be opened or decoded, or holds the run's folder.
         DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
-        ValueError: if the network cannot be built with this configuration.
+        Interrupted: after a signal; the state is kept.
+        OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
+        ValueError: if the network cannot be built with this configuration, or the strategy or the
+            replicas are not to be had.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        going_on = (out / "config.json").is_file()
         raise FileExistsError(
-            f"The run's folder must be new or empty. Received: {out}, which holds something"
+            f"The run's folder must be new or empty. Received: {out}, which holds "
+            + (f"a run; --resume {out} goes on with it" if going_on else "something")
         )
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError(
-            "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
-            "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
-        )
-    dataset = open_dataset(
-        config.data,
-        config.data_dir,
-        validation_fraction=config.validation_fraction,
-        skip_bad=config.skip_bad,
-    )
+    devices = _prepare_keras(config, strategy, replicas)
+    dataset = _open(config)
     if is_folder(config.data):
         # Absolute, so that the run can be evaluated from anywhere.
         config = dataclasses.replace(config, data=os.path.abspath(config.data))
@@ -323,13 +413,13 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
             )
     if config.data_dir is not None:
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
-    classes = len(dataset.class_names)
-    model = build_model(config, classes)
+    model = _compiled(config, len(dataset.class_names), devices)
     statistics = color_statistics(dataset, config.image_size, config.mean)
     if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
     out.mkdir(parents=True, exist_ok=True)
+    require_room(model, out)
     write_file(out / "statistics.npz", statistics.save)
     write_json(
         out / "config.json",
@@ -342,39 +432,172 @@ def train(config: TrainingConfig, out: str | Path, *, verbose: int | str = "auto
             "versions": versions(),
         },
     )
-    common = {"image_size": config.image_size, "batch_size": config.batch_size}
-    batches = training_batches(
-        dataset, statistics, seed=config.seed, augmentation=config.augmentation, **common
+    return _fit(config, out, dataset, statistics, model, devices, checkpoint_steps, verbose)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    strategy: str = "auto",
+    replicas: int | None = None,
+    checkpoint_steps: int = 500,
+    verbose: int | str = "auto",
+) -> Run:
+    """Goes on with a run that was cut off, from its last checkpoint.
+
+    On a CPU with the same number of threads and versions, the run ends with the weights, the state
+    of the optimizer, the metrics and the log that it would have had without the cut, to the bit.
+    The devices may be others than before.
+
+    Args:
+        folder: of the run.
+        strategy, replicas, checkpoint_steps, verbose: as for `train`.
+
+    Returns:
+        The `Run`, its network with the weights of the best epoch.
+
+    Raises:
+        DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
+            changed since; nothing is written.
+        Others: as `train`.
+    """
+    folder = Path(folder)
+    config, class_names, fingerprint = read_config(folder)
+    devices = _prepare_keras(config, strategy, replicas)
+    dataset = _open(config)
+    if dataset.class_names != class_names or dataset.fingerprint != fingerprint:
+        raise DataError(
+            "The data must be as it was when the run began. Received: "
+            f"{dataset.name} with other files or of another version"
+        )
+    statistics = _read_statistics(folder)
+    model = _compiled(config, len(class_names), devices)
+    path = folder / CHECKPOINT
+    state = load_state(path, model) if path.exists() else None
+    require_room(model, folder)
+    return _fit(
+        config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
     )
-    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
-    model.compile(
-        MomentumSGD(config.learning_rate, config.momentum, config.weight_decay),
-        keras.losses.SparseCategoricalCrossentropy(),
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="top1"),
-            keras.metrics.SparseTopKCategoricalAccuracy(min(5, classes), name="top5"),
-        ],
-        # XLA's convolutions are slower on a CPU than TensorFlow's own.
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+
+
+def _prepare_keras(config, strategy, replicas):
+    """Settings that hold for the whole process, and the strategy."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
+            "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
+        )
+    devices = choose_strategy(strategy, replicas)
+    if config.deterministic:
+        use_deterministic_operations()
+    return devices
+
+
+def _open(config: TrainingConfig) -> ImageDataset:
+    return open_dataset(
+        config.data,
+        config.data_dir,
+        validation_fraction=config.validation_fraction,
+        skip_bad=config.skip_bad,
+    )
+
+
+def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
+    """The network with its optimizer, on the devices."""
+    with scope(devices):
+        model = build_model(config, classes)
+        metrics = [Top1(name="top1"), Top5(min(5, classes), name="top5")]
+        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay)
+        model.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(),
+            weighted_metrics=metrics,
+            # XLA's convolutions are slower on a CPU than TensorFlow's own, and with mixed precision
+            # under MirroredStrategy it crashes (Keras issue 21366).
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        )
+        model.optimizer.build(model.trainable_variables)
+        # Metrics make their variables when they first see something.
+        model.compute_metrics(
+            None, np.zeros(1, "int64"), np.ones((1, classes), "float32"), np.ones(1, "float32")
+        )
+        model.reset_metrics()
+    return model
+
+
+def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state=None) -> Run:
+    replicas = replica_count(devices)
+    epoch, step, log = 0, 0, ""
+    plateau = _learning_rate_callback(config)
+    saved, stuck = _SaveModels(out), StuckLoss(dataset.class_shares("train"), config)
+    steps_per_epoch = math.ceil(dataset.sizes["train"] / config.batch_size)
+    log_file = out / "log.csv"
+    checkpoints = Checkpoints(
+        out,
+        steps,
+        steps_per_epoch,
+        {
+            "plateau": lambda: plateau.state() if isinstance(plateau, _Plateau) else {},
+            "best": lambda: saved.best,
+            "stuck": lambda: [stuck.epochs_stuck, stuck.advised],
+            "log": lambda: log_file.read_bytes().decode() if log_file.exists() else "",
+        },
+    )
+    if state:
+        about, restore = state
+        epoch, step, log = about["epoch"], about["step"], about["log"]
+        saved.best, (stuck.epochs_stuck, stuck.advised) = about["best"], about["stuck"]
+        if isinstance(plateau, _Plateau):
+            plateau.restore(about["plateau"])
+        checkpoints.resume(about, restore)
+    # Rows of epochs that the checkpoint does not know are written again.
+    write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
+    validation = evaluation_batches(
+        dataset,
+        "validation",
+        statistics,
+        mean=config.mean,
+        image_size=config.image_size,
+        batch_size=shared_batch_size(dataset.sizes["validation"], config.batch_size, replicas),
     )
     callbacks = [
-        _StopDiverged(out),
-        *_learning_rate_callback(config),
-        _SaveModels(out),
-        keras.callbacks.CSVLogger(out / "log.csv"),
+        _StopDiverged(out, step),
+        plateau,
+        saved,
+        keras.callbacks.CSVLogger(log_file, append=True),
+        stuck,
+        _Speed(config.batch_size),
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
-        StuckLoss(dataset.class_shares("train"), config),
+        checkpoints,
     ]
-    started = time.perf_counter()
-    model.fit(
-        batches,
-        epochs=config.epochs,
-        steps_per_epoch=math.ceil(dataset.sizes["train"] / config.batch_size),
-        validation_data=validation,
-        callbacks=callbacks,
-        verbose=verbose,
-        shuffle=False,  # it is already
-    )
-    seconds = round(time.perf_counter() - started, 1)
-    write_json(out / "time.json", {"training_seconds": seconds})
+
+    def fit(epoch, last, step):
+        batches = training_batches(
+            dataset,
+            statistics,
+            image_size=config.image_size,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            augmentation=config.augmentation,
+            first_epoch=epoch,
+            first_step=step,
+        )
+        model.fit(
+            for_replicas(batches, replicas) if replicas > 1 else batches,
+            initial_epoch=epoch,
+            epochs=last,
+            steps_per_epoch=steps_per_epoch - step,
+            validation_data=validation,
+            callbacks=callbacks,
+            verbose=verbose,
+            shuffle=False,  # it is already
+        )
+
+    with stopping_on_signals():
+        if step:  # the rest of an epoch
+            fit(epoch, epoch + 1, step)
+            epoch += 1
+        if epoch < config.epochs:
+            fit(epoch, config.epochs, 0)
+    write_json(out / "time.json", {"training_seconds": round(checkpoints.total_seconds(), 1)})
     return dataclasses.replace(load_run(out), dataset=dataset)

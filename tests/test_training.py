@@ -98,6 +98,7 @@ def test_run_learns_and_is_kept(run):
     names = {path.name for path in run.folder.iterdir()}
     assert names == {
         "best.keras",
+        "checkpoint.npz",
         "config.json",
         "last.keras",
         "log.csv",
@@ -230,7 +231,7 @@ def rates(config, val_top1):
     """The learning rate of each epoch, given validation accuracies."""
     from alexnet_keras.training import _learning_rate_callback
 
-    (callback,) = _learning_rate_callback(config)
+    callback = _learning_rate_callback(config)
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(MomentumSGD(config.learning_rate), "mse")
     callback.set_model(model)
