@@ -20,6 +20,7 @@ _NAMES = {
         "layer_costs",
         "preprocess_input",
     ),
+    "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
