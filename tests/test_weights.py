@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import os
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from alexnet_keras import PUBLISHED_MEANS, AlexNet, load_weights, preprocess_input
+from alexnet_keras import PUBLISHED_MEANS, AlexNet, load_weights, open_dataset, preprocess_input
+from alexnet_keras.augmentation import IMAGENET_STATISTICS, evaluation_batches
 from alexnet_keras.model import LAYERS
 
 WIDTH, CLASSES = 0.1, 7
@@ -25,6 +27,11 @@ TORCHVISION = [f"features.{i}" for i in (0, 3, 6, 8, 10)] + [f"classifier.{i}" f
 
 def pictures(count, side, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype="uint8")
+
+
+def logits(model, images, mean):
+    pixels = keras.ops.convert_to_numpy(preprocess_input(images, mean))
+    return model.predict_on_batch(pixels)
 
 
 def assert_refused(path, message, variant, **arguments):
@@ -110,7 +117,7 @@ def caffe_forward(blobs, x, pool_first):
 
 
 def caffe_logits(blobs, images, pool_first=False):
-    bgr = images[..., ::-1] - np.array(PUBLISHED_MEANS["caffe"])[::-1]
+    bgr = images[..., ::-1] - np.array([104.007, 116.669, 122.679])  # of ilsvrc_2012_mean.npy
     return caffe_forward(blobs, bgr.transpose(0, 3, 1, 2), pool_first)
 
 
@@ -171,7 +178,7 @@ def test_caffe_computes_the_same(variant, old, tmp_path):
     path = tmp_path / "bvlc.caffemodel"
     path.write_bytes(caffe_file(blobs, pool_first, old, diff=old))
     model = AlexNet(variant=variant, weights=path, **LOGITS)
-    ours = np.asarray(model(preprocess_input(images, PUBLISHED_MEANS[variant])))
+    ours = logits(model, images, PUBLISHED_MEANS[variant])
     theirs = caffe_logits(blobs, images, pool_first)
     assert theirs.std() > 1
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * theirs.std(), rtol=1e-4)
@@ -187,7 +194,7 @@ def test_caffe_at_its_own_size(tmp_path):
     path.write_bytes(caffe_file(blobs))
     arguments = {**LOGITS, "width": 0.03, "input_shape": None}
     model = AlexNet(variant="caffe", weights=path, **arguments)
-    ours = np.asarray(model(preprocess_input(images, PUBLISHED_MEANS["caffe"])))
+    ours = logits(model, images, PUBLISHED_MEANS["caffe"])
     theirs = caffe_logits(blobs, images)
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * theirs.std(), rtol=1e-4)
 
@@ -276,7 +283,7 @@ def test_npy_computes_the_same(form, python2, tmp_path):
     numpys_own = np.load(path, allow_pickle=True, encoding="latin1").item()  # it is such a file
     assert {n if isinstance(n, str) else n.decode() for n in numpys_own} == set(LAYERS)
     model = AlexNet(variant="caffe", weights=path, **LOGITS)
-    ours = np.asarray(model(preprocess_input(images, PUBLISHED_MEANS["caffe"])))
+    ours = logits(model, images, PUBLISHED_MEANS["caffe"])
     theirs = caffe_logits(blobs, images)
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * theirs.std(), rtol=1e-4)
     assert_refused(path, "must be for variant 'caffenet'.* for variant 'caffe'$", "caffenet")
@@ -476,12 +483,31 @@ def test_torchvision_computes_the_same(suffix, side, tmp_path):
     arguments = {**LOGITS, "input_shape": (side, side, 3)}
     model = AlexNet(variant="torchvision", weights=path, **arguments)
 
-    def ours(**mean):
-        return np.asarray(model.predict_on_batch(np.asarray(preprocess_input(images, **mean))))
-
     assert theirs.std() > 0.5
-    np.testing.assert_allclose(ours(mean=PUBLISHED_MEANS["torchvision"]), theirs, rtol=0, atol=1e-4)
-    assert np.abs(ours() - theirs).max() > 1e-3  # half a grey level off in the mean
+    ours = logits(model, images, PUBLISHED_MEANS["torchvision"])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    others = logits(model, images, IMAGENET_STATISTICS.mean)  # half a grey level off
+    assert np.abs(others - theirs).max() > 1e-3
+
+
+def test_torchvision_through_the_evaluation_pipeline(make_folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors, path = state_dict(), tmp_path / "alexnet.safetensors"
+    save_file(tensors, path)
+    model = AlexNet(variant="torchvision", weights=path, **LOGITS)
+    dataset = open_dataset(make_folder())
+
+    def batch(mean):
+        statistics = dataclasses.replace(IMAGENET_STATISTICS, mean=np.float32(mean))
+        batches = evaluation_batches(dataset, "validation", statistics, image_size=99, batch_size=8)
+        return next(iter(batches))[0].numpy()
+
+    x = torch.from_numpy(batch([0, 0, 0])).permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        theirs = torch_network(tensors)((x - mean[:, None, None]) / std[:, None, None]).numpy()
+    ours = model.predict_on_batch(batch(PUBLISHED_MEANS["torchvision"]))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_pth_needs_torch_and_safetensors_does_not(tmp_path, monkeypatch):
@@ -494,7 +520,9 @@ def test_pth_needs_torch_and_safetensors_does_not(tmp_path, monkeypatch):
         load_weights(model, tmp_path / "alexnet.pth", "torchvision")
     load_weights(model, tmp_path / "alexnet.safetensors", "torchvision")
     for name, key in zip(LAYERS, TORCHVISION):
-        np.testing.assert_array_equal(model.get_layer(name).bias, tensors[f"{key}.bias"])
+        np.testing.assert_array_equal(
+            model.get_layer(name).get_weights()[1], tensors[f"{key}.bias"]
+        )
 
 
 def test_hostile_pth_runs_nothing(tmp_path):
@@ -516,7 +544,7 @@ def test_hostile_pth_runs_nothing(tmp_path):
 
 
 def files(folder):
-    """A path, its variant and the arguments of its network, for each kind of file."""
+    """A file of each kind."""
     blobs = caffe_blobs(99)
     (folder / "a.caffemodel").write_bytes(caffe_file(blobs))
     (folder / "new.caffemodel").write_bytes(caffe_file(blobs, old=False))
@@ -525,7 +553,7 @@ def files(folder):
     model = AlexNet(variant="caffe", **SMALL)
     model.save(folder / "a.keras")
     model.save_weights(folder / "a.weights.h5")
-    if "torch" in sys.modules or importlib.util.find_spec("torch"):
+    if importlib.util.find_spec("torch"):
         import torch
 
         tensors = {name: torch.from_numpy(array) for name, array in state_dict().items()}
