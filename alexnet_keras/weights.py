@@ -47,7 +47,7 @@ _TORCHVISION_NAMES = {
     "fc8": "classifier.6",
 }
 
-
+# What a misfit of these layers comes from, most of the time.
 _SEE = {"fc6": " (its inputs follow from `input_shape`)", "fc8": " (see `classes`)"}
 
 
@@ -270,6 +270,7 @@ def _caffe(variants, tensors, outputs_first) -> _Published:
 
 
 def _read_caffemodel(path: Path) -> _Published:
+    """A NetParameter; `layer[0]` and `layer[1]` are the kernels and biases of a layer."""
     net = _net_parameter()()
     net.ParseFromString(path.read_bytes())
     tensors, order = {}, []
@@ -328,6 +329,11 @@ def _net_parameter() -> type:
 
 
 def _read_npy(path: Path) -> _Published:
+    """A dictionary from layers to kernels and biases, that the converter caffe-tensorflow made.
+
+    It turned Caffe's kernels into (height, width, channels, maps), fc6's inputs channels last, and
+    left conv1 to see BGR. That the file is of AlexNet, not of CaffeNet, is known by its name only.
+    """
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         old, new = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
