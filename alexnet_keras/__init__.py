@@ -27,6 +27,7 @@ _NAMES = {
         "draw_residual_blocks",
         "draw_resnets",
     ),
+    "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
     "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),

@@ -66,7 +66,10 @@ def AlexNet(
 
     Args:
         include_top: whether fc6 to fc8 stand at the end.
-        weights: `None` for random ones, or a path to a `.weights.h5` or `.keras` file.
+        weights: `None` for random ones, or the path of a file: torchvision's `.pth` or its copy in
+            `.safetensors`, Caffe's `.caffemodel`, `bvlc_alexnet.npy`, or Keras's `.weights.h5` or
+            `.keras`; see `load_weights`. The published ones are for `variant="torchvision"`,
+            `"caffe"` or `"caffenet"`, and for pixels less `PUBLISHED_MEANS[variant]`.
         input_tensor: optional Keras tensor to build on; its shape must be that of an image.
         input_shape: `(height, width, 3)`, or `(3, height, width)` where Keras is set to
             `channels_first`; at least 64 pixels each way. Default 227 x 227.
@@ -95,6 +98,7 @@ def AlexNet(
     Raises:
         ValueError: for an unknown variant or option, `classes` below 1, an input below 64 pixels or
             without three channels, and for weights that do not fit.
+        ImportError: for weights in `.pth`, if PyTorch is not installed.
 
     Example:
 
@@ -192,7 +196,9 @@ def AlexNet(
     inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(inputs, x, name=name)
     if weights is not None:
-        _load_weights(model, weights)
+        from alexnet_keras.weights import load_weights  # which knows files, and no model
+
+        load_weights(model, weights, variant)
     return model
 
 
@@ -276,39 +282,6 @@ def _initializers(v, initialization, index, fan_in):
         "kernel_initializer": keras.initializers.RandomNormal(0.0, std),
         "bias_initializer": keras.initializers.Constant(bias),
     }
-
-
-def _load_weights(model: keras.Model, path: str | Path) -> None:
-    """Copies the weights of a `.weights.h5` or `.keras` file, all of them or none."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"`weights` must be the path of a file that exists. Received: {path}")
-    if path.suffix == ".keras":
-        source = keras.saving.load_model(path, compile=False)
-    elif path.name.endswith(".weights.h5"):
-        source = keras.models.clone_model(model)
-        try:
-            source.load_weights(path)
-        except (ValueError, OSError) as error:
-            raise ValueError(
-                f"`weights` do not fit this model. Received: {path} ({error})"
-            ) from None
-    else:
-        raise ValueError(f"`weights` must end in .weights.h5 or .keras. Received: {path}")
-    new = {layer.name: layer for layer in source.layers if layer.weights}
-    old = {layer.name: layer for layer in model.layers if layer.weights}
-    for name in sorted(old.keys() | new.keys()):
-        shapes = [
-            [tuple(w.shape) for w in layers[name].weights] if name in layers else None
-            for layers in (old, new)
-        ]
-        if name in old and shapes[0] != shapes[1]:
-            raise ValueError(
-                f"`weights` do not fit layer {name}: expected shapes {shapes[0]}. "
-                f"Received: {shapes[1]} from {path}"
-            )
-    for name, layer in old.items():
-        layer.set_weights(new[name].get_weights())
 
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
