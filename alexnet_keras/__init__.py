@@ -24,7 +24,7 @@ _NAMES = {
     "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
     "alexnet_keras.optimizers": ("MomentumSGD",),
     "alexnet_keras.training": ("Run", "load_run", "train"),
-    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
+    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict", "wilson_interval"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]

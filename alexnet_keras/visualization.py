@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alexnet_keras.datasets import ImageDataset, decode_image
-from alexnet_keras.evaluation import Evaluation
+from alexnet_keras.evaluation import Evaluation, wilson_interval
 
 
 def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
@@ -60,6 +60,93 @@ def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
     axes.set(title=title or "Confusion matrix", xlabel="predicted", ylabel="label")
+    return figure
+
+
+def plot_classes(evaluation: Evaluation, title: str = "", most: int = 40) -> Figure:
+    """Recall and precision of each class with their 95 % intervals, lowest recall on top.
+
+    Args:
+        evaluation: from `evaluate`.
+        title: of the figure.
+        most: of more classes, only those of the lowest recall are shown.
+    """
+    labelled = np.flatnonzero(evaluation.confusion.sum(axis=1))
+    order = labelled[np.argsort(evaluation.recall[labelled], kind="stable")][:most]
+    right = evaluation.confusion.diagonal()
+    figure = Figure(figsize=(8, 2 + 0.32 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for axis, values, offset, marker, name in (
+        (1, evaluation.recall, -0.15, "o", "recall: of the label's pictures, those named so"),
+        (0, evaluation.precision, 0.15, "s", "precision: of those named so, the right ones"),
+    ):
+        low, high = wilson_interval(right, evaluation.confusion.sum(axis=axis))
+        axes.errorbar(
+            100 * values[order],
+            np.arange(len(order)) + offset,
+            # An end may lie on the value itself, and rounding beyond it.
+            xerr=100 * np.maximum(0, [(values - low)[order], (high - values)[order]]),
+            fmt=marker,
+            color=f"C{axis}",
+            capsize=2,
+            label=name,
+        )
+    pictures = evaluation.confusion.sum(axis=1)
+    axes.set_yticks(
+        range(len(order)), [f"{evaluation.class_names[i]} ({pictures[i]:,})" for i in order]
+    )
+    shown = f", {len(order)} of {len(labelled)}" if len(order) < len(labelled) else ""
+    axes.set(
+        title=title or "Recall and precision",
+        xlabel="%, with 95 % intervals",
+        ylabel=f"class (pictures){shown}",
+        xlim=(-2, 102),
+    )
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def plot_reliability(evaluation: Evaluation, title: str = "") -> Figure:
+    """How often the network is right where it is how sure, and how many pictures that is.
+
+    Source: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017.
+
+    Args:
+        evaluation: from `evaluate`.
+        title: of the figure.
+    """
+    calibration = evaluation.calibration
+    some = calibration.pictures > 0
+    low, high = 100 * wilson_interval(calibration.right, calibration.pictures)[:, some]
+    confidence, accuracy = 100 * calibration.confidence[some], 100 * calibration.accuracy[some]
+    left, width = 100 * calibration.edges[:-1], 100 / len(calibration.pictures)
+    figure = Figure(figsize=(6.4, 6.8), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    top.plot([0, 100], [0, 100], "--", color="gray", label="as sure as right")
+    top.errorbar(
+        confidence,
+        accuracy,
+        yerr=np.maximum(0, [accuracy - low, high - accuracy]),
+        fmt="o-",
+        color="C0",
+        capsize=2,
+        label="network, with 95 % intervals",
+    )
+    top.set(
+        title=f"Expected calibration error {calibration.expected_error:.1%}",
+        ylabel="accuracy, %",
+        ylim=(-2, 102),
+    )
+    top.legend(loc="upper left")
+    bottom.bar(left, calibration.pictures, width, align="edge", color="C0", edgecolor="white")
+    bottom.set(
+        xlabel="probability of the most probable class, %", ylabel="pictures", xlim=(-2, 102)
+    )
+    for axes in (top, bottom):
+        axes.grid(alpha=0.3)
+    figure.suptitle(title or "Reliability")
     return figure
 
 
