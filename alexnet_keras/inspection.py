@@ -111,27 +111,41 @@ def _check_index(name: str, index: int, count: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ReceptiveField:
-    """The pixels that a layer's units see. Each attribute is for rows and for columns.
+    """The pixels that a layer's units see. Pairs are for rows and for columns.
 
     Attributes:
-        size: pixels that one unit sees.
+        size: pixels that one unit sees, padding among them.
         stride: pixels between the fields of neighbours; 0 where there are no positions any more.
         start: the first pixel that the unit at (0, 0) sees; below 0 where that is padding.
+        rows: int `(positions, 2)`; the first pixel row of the picture that the units of a row see,
+            and that behind the last. The second is 0 where they see padding alone.
+        columns: the same for columns.
     """
 
     size: tuple[int, int]
     stride: tuple[int, int]
     start: tuple[int, int]
+    rows: np.ndarray = dataclasses.field(repr=False)
+    columns: np.ndarray = dataclasses.field(repr=False)
 
     def box(self, row: int = 0, column: int = 0) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right of what a unit sees, in pixels of the network's input.
+        """Top, left, bottom and right of a unit's field, bottom and right excluded.
 
-        Bottom and right are excluded. The box may reach beyond the picture, into padding.
+        In pixels of the network's input; it may reach beyond the picture, into padding.
         """
         top, left = (
             start + i * stride for start, i, stride in zip(self.start, (row, column), self.stride)
         )
         return top, left, top + self.size[0], left + self.size[1]
+
+    def pixels(self, row: int = 0, column: int = 0) -> tuple[int, int, int, int]:
+        """As `box`, of the picture's own pixels alone: a change of any other changes nothing.
+
+        It may be less than what of the box lies in the picture: where a pool without padding drops
+        the last column, units that look beyond it into padding do not see the pixels behind.
+        """
+        (top, bottom), (left, right) = self.rows[row].tolist(), self.columns[column].tolist()
+        return top, left, bottom, right
 
 
 def receptive_field(model: keras.Model, layer: str) -> ReceptiveField:
@@ -148,17 +162,17 @@ def receptive_field(model: keras.Model, layer: str) -> ReceptiveField:
             all the positions see together.
 
     Returns:
-        A `ReceptiveField`: the smallest box around the pixels on which a unit may depend.
+        The `ReceptiveField`.
 
     Raises:
-        ValueError: if there is no such layer, or one before it is of another kind.
+        ValueError: if there is no such layer, or one before it is of another kind or dilated.
 
     Example:
 
     >>> from alexnet_keras import AlexNet
     >>> field = receptive_field(AlexNet(include_top=False), "pool5")
-    >>> field.size, field.stride, field.box(0, 0)
-    ((195, 195), (32, 32), (-64, -64, 131, 131))
+    >>> field.size, field.stride, field.box(0, 0), field.pixels(0, 0)
+    ((195, 195), (32, 32), (-64, -64, 131, 131), (0, 0, 131, 131))
     """
     producers = {id(a.output): a for a in model.layers}
 
@@ -166,20 +180,48 @@ def receptive_field(model: keras.Model, layer: str) -> ReceptiveField:
     def seen(name):
         layer = model.get_layer(name)
         if isinstance(layer, keras.layers.InputLayer):
-            return np.array([1, 1]), np.array([1, 1]), np.array([0, 0])
+            pixels = [
+                np.stack([np.arange(n), np.arange(1, n + 1)], 1) for n in _sides(layer.output)
+            ]
+            return np.array([1, 1]), np.array([1, 1]), np.array([0, 0]), pixels
         inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        sizes, strides, starts = zip(*(seen(producers[id(x)].name) for x in inputs))
-        if np.ptp(strides, axis=0).any():
+        sizes, jumps, starts, pixels = zip(*(seen(producers[id(x)].name) for x in inputs))
+        if np.ptp(jumps, axis=0).any():
             raise ValueError(f"The paths into layer {name} must have equal strides")
-        start, end = np.min(starts, axis=0), np.max(np.add(starts, sizes), axis=0)
         kernel, stride, before = _window(layer)
+        start, end = np.min(starts, axis=0), np.max(np.add(starts, sizes), axis=0)
+        merged = [
+            np.stack([np.min(paths, axis=0)[:, 0], np.max(paths, axis=0)[:, 1]], 1)
+            for paths in zip(*pixels)
+        ]
         return (
-            end - start + (kernel - 1) * strides[0],
-            stride * strides[0],
-            start - before * strides[0],
+            end - start + (kernel - 1) * jumps[0],
+            stride * jumps[0],
+            start - before * jumps[0],
+            [_through(*axis) for axis in zip(merged, _sides(layer.output), kernel, stride, before)],
         )
 
-    return ReceptiveField(*(tuple(part.tolist()) for part in seen(layer)))
+    *pairs, (rows, columns) = seen(layer)
+    return ReceptiveField(*(tuple(pair.tolist()) for pair in pairs), rows, columns)
+
+
+def _sides(tensor: Any) -> tuple[int, int]:
+    """Height and width of maps; 1 and 1 of what has no positions."""
+    if len(tensor.shape) != 4:
+        return 1, 1
+    last = keras.config.image_data_format() == "channels_last"
+    return tuple(tensor.shape[1:3] if last else tensor.shape[2:4])
+
+
+def _through(
+    pixels: np.ndarray, positions: int, kernel: int, stride: int, before: int
+) -> np.ndarray:
+    """The pixels behind each of the windows of one axis, from those behind its inputs."""
+    rows = []
+    for first in np.arange(positions) * stride - before:
+        inside = pixels[max(0, first) : max(0, first + kernel)]
+        rows.append((inside[:, 0].min(initial=1 << 30), inside[:, 1].max(initial=0)))
+    return np.array(rows)
 
 
 _POINTWISE = (
@@ -206,8 +248,7 @@ def _window(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return one, one, np.array(layer.padding)[:, 0]
     if isinstance(layer, WithinMapNormalization):
         return one * layer.size, one, one * (layer.size // 2)
-    last = getattr(layer, "data_format", None) == "channels_last"
-    sides = np.array(layer.input.shape[1:3] if last else layer.input.shape[2:4])
+    sides = np.array(_sides(layer.input))
     kinds = keras.layers
     if isinstance(layer, (kinds.Flatten, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)):
         return sides, none, none
@@ -215,12 +256,14 @@ def _window(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray, np.ndarr
         return sides // layer.size, sides // layer.size, none
     if isinstance(layer, (kinds.MaxPooling2D, kinds.AveragePooling2D)):
         kernel = np.array(layer.pool_size)
-    elif isinstance(layer, (kinds.Conv2D, kinds.DepthwiseConv2D)):
-        kernel = (np.array(layer.kernel_size) - 1) * layer.dilation_rate + 1
+    elif isinstance(layer, (kinds.Conv2D, kinds.DepthwiseConv2D)) and set(
+        np.ravel(layer.dilation_rate)
+    ) == {1}:
+        kernel = np.array(layer.kernel_size)
     else:
         raise ValueError(
-            "A receptive field is known through convolutions, pools and what looks at one position."
-            f" Received: layer {layer.name} of type {type(layer).__name__}"
+            "A receptive field is known through convolutions without dilation, pools, and what "
+            f"looks at one position. Received: layer {layer.name} of type {type(layer).__name__}"
         )
     stride = np.array(layer.strides)
     if layer.padding == "valid":
@@ -266,8 +309,9 @@ class Patch:
         index, label: of the picture in its split.
         row, column: of the unit in its map.
         activation: of the unit.
-        box: what the unit sees, see `ReceptiveField.box`.
-        pixels: what of the box lies in the picture; float32 `(height, width, 3)`, 0 to 255.
+        box: what the unit sees, see `ReceptiveField.box`; of a dense unit without the padding.
+        inside: what of the box is pixels of the picture, see `ReceptiveField.pixels`.
+        pixels: those, float32 `(height, width, 3)`, 0 to 255.
     """
 
     index: int
@@ -276,6 +320,7 @@ class Patch:
     column: int
     activation: float
     box: tuple[int, int, int, int]
+    inside: tuple[int, int, int, int]
     pixels: np.ndarray
 
 
@@ -339,10 +384,10 @@ def strongest_patches(
             key = float(values.max()), -index
             if len(best) < count or key > best[0][:2]:
                 row, column = map(int, np.unravel_index(values.argmax(), values.shape))
-                box = field.box(row, column)
-                top, left, bottom, right = np.clip(box, 0, size)
+                top, left, bottom, right = inside = field.pixels(row, column)
+                box = field.box(row, column) if any(field.stride) else inside
                 pixels = (image + subtracted)[top:bottom, left:right].copy()
-                patch = Patch(index, int(label), row, column, key[0], box, pixels)
+                patch = Patch(index, int(label), row, column, key[0], box, inside, pixels)
                 (heapq.heappush if len(best) < count else heapq.heapreplace)(best, (*key, patch))
             index += 1
     return [patch for _, _, patch in sorted(best, key=lambda row: row[:2], reverse=True)]

@@ -1,7 +1,7 @@
 """Pictures of runs, of results and of what goes on in a network.
 
-Each function returns a matplotlib figure: a notebook shows it, `savefig` keeps it. What they draw is
-computed by `evaluation` and `inspection`.
+Each function returns a matplotlib figure: a notebook shows it, `savefig` keeps it. What they draw
+is computed by `evaluation` and `inspection`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from alexnet_keras.augmentation import central_square
 from alexnet_keras.datasets import ImageDataset, decode_image
 from alexnet_keras.evaluation import Evaluation, wilson_interval
 from alexnet_keras.inspection import Embedding, Neighbors, Occlusion, Patch
@@ -218,9 +219,9 @@ def _mosaic(maps: np.ndarray, columns: int, gap: int, background: float) -> np.n
 def _number_mosaic(axes, count: int, columns: int, pitch: tuple[float, float], first: int = 0):
     """Ticks from which a map's number can be read: that of its row plus that of its column."""
     rows = -(-count // columns)
-    middle = [(side - 1) / 2 for side in pitch]
-    axes.set_xticks(np.arange(columns) * pitch[1] + middle[1], [f"+{i}" for i in range(columns)])
-    axes.set_yticks(np.arange(rows) * pitch[0] + middle[0], first + np.arange(rows) * columns)
+    x, y = np.arange(0, columns, -(-columns // 20)), np.arange(0, rows, -(-rows // 40))
+    axes.set_xticks(x * pitch[1] + (pitch[1] - 1) / 2, [f"+{i}" for i in x])
+    axes.set_yticks(y * pitch[0] + (pitch[0] - 1) / 2, first + y * columns)
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
 
@@ -257,6 +258,7 @@ def plot_filters(filters: Sequence[np.ndarray], title: str = "") -> Figure:
             axes.set_title(f"column {letter}")
         axes.set(ylabel="filter")
         first += len(column)
+    axes.set(xlabel="filter: the number at the row plus that at the column")
     scale = ScalarMappable(Normalize(-strongest, strongest), "gray")
     figure.colorbar(
         scale, ax=list(grid), label="weight of red, green, blue", shrink=0.9, aspect=30, pad=0.01
@@ -284,7 +286,7 @@ def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = N
     columns = columns or min(count, max(1, round(np.sqrt(1.6 * count * height / width))))
     gap = 0 if height == width == 1 else 1
     figure = Figure(
-        figsize=(9, 1 + 8 * -(-count // columns) * (height + gap) / (columns * (width + gap))),
+        figsize=(9, 1 + 7.2 * -(-count // columns) * (height + gap) / (columns * (width + gap))),
         layout="constrained",
     )
     axes = figure.subplots()
@@ -301,9 +303,6 @@ def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = N
         interpolation="nearest",
     )
     _number_mosaic(axes, count, columns, (height + gap, width + gap))
-    for which, ticks in (("x", axes.get_xticklabels()), ("y", axes.get_yticklabels())):
-        for i, label in enumerate(ticks):
-            label.set_visible(i % -(-len(ticks) // (20 if which == "x" else 40)) == 0)
     axes.set(
         title=title or "Feature maps",
         xlabel="channel: the number at the row plus that at the column",
@@ -311,6 +310,11 @@ def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = N
     )
     figure.colorbar(image, label="activation", shrink=0.8)
     return figure
+
+
+def _short(value: float) -> str:
+    """Three digits: 0.0123, 4.56, 1,230."""
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def plot_patches(
@@ -327,7 +331,7 @@ def plot_patches(
     Example:
 
     >>> import numpy as np
-    >>> patch = Patch(0, 1, 0, 0, 3.5, (-2, -2, 9, 9), np.zeros((9, 9, 3)))
+    >>> patch = Patch(0, 1, 0, 0, 3.5, (-2, -2, 9, 9), (0, 0, 9, 9), np.zeros((9, 9, 3)))
     >>> plot_patches([patch], ["cat", "dog"]).axes[0].get_title()
     'dog: 3.5'
     """
@@ -338,11 +342,10 @@ def plot_patches(
         axes.axis("off")
     for axes, patch in zip(grid.flat, patches):
         top, left, bottom, right = patch.box
-        height, width = patch.pixels.shape[:2]
-        y, x = max(top, 0), max(left, 0)
+        y1, x1, y2, x2 = patch.inside
         axes.imshow(
             np.clip(patch.pixels, 0, 255).astype("uint8"),
-            extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5),
+            extent=(x1 - 0.5, x2 - 0.5, y2 - 0.5, y1 - 0.5),
         )
         axes.set(
             xlim=(left - 0.5, right - 0.5),
@@ -351,7 +354,7 @@ def plot_patches(
             yticks=[],
             facecolor="0.9",
         )
-        axes.set_title(f"{class_names[patch.label]}: {patch.activation:.3g}", fontsize=9)
+        axes.set_title(f"{class_names[patch.label]}: {_short(patch.activation)}", fontsize=9)
     figure.suptitle(title or "Strongest patches and their activations")
     return figure
 
@@ -368,12 +371,15 @@ def _on_picture(picture: np.ndarray, title: str) -> tuple[Figure, Any]:
     return figure, right
 
 
-def _gray(picture: np.ndarray) -> np.ndarray:
-    return np.clip(picture, 0, 255) @ np.array([0.299, 0.587, 0.114])
+def _pale(picture: np.ndarray) -> np.ndarray:
+    """In light grays, so that colours laid over it keep their meaning; RGB from 0 to 1."""
+    gray = np.clip(picture, 0, 255) @ np.array([0.299, 0.587, 0.114]) / 255
+    return np.repeat(0.6 + 0.4 * gray[..., None], 3, axis=-1)
 
 
 def plot_occlusion(picture: np.ndarray, occlusion: Occlusion, title: str = "") -> Figure:
-    """The probability of a class by the place of the square that hides part of the picture.
+    """How the probability of a class changes while a square of the picture is hidden, by its place:
+    red where the class needs what is there.
 
     Args:
         picture: what the network saw, with the mean added: `(height, width, 3)`, 0 to 255.
@@ -385,30 +391,32 @@ def plot_occlusion(picture: np.ndarray, occlusion: Occlusion, title: str = "") -
     >>> import numpy as np
     >>> occlusion = Occlusion(0.9, np.full((3, 3), 0.5), size=16, stride=8)
     >>> plot_occlusion(np.zeros((32, 32, 3)), occlusion).axes[2].get_ylabel()
-    'probability with the square hidden, %'
+    'change of the probability, percentage points'
     """
     figure, axes = _on_picture(picture, title or "Occlusion")
     size, stride = occlusion.size, occlusion.stride
     rows, columns = occlusion.probabilities.shape
     # Each value lies at the centre of its square.
     first = (size - stride) / 2 - 0.5
-    axes.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(_pale(picture))
+    change = 100 * (occlusion.probabilities - occlusion.probability)
+    reach = np.abs(change).max() or 1.0
     image = axes.imshow(
-        100 * occlusion.probabilities,
-        cmap="viridis",
-        vmin=0,
-        vmax=100 * max(occlusion.probability, occlusion.probabilities.max()),
+        change,
+        cmap="RdBu",
+        vmin=-reach,
+        vmax=reach,
         alpha=0.7,
         extent=(first, first + columns * stride, first + rows * stride, first),
     )
-    axes.add_patch(Rectangle((-0.5, -0.5), size, size, fill=False, color="C1", lw=2))
+    axes.add_patch(Rectangle((-0.5, -0.5), size, size, fill=False, lw=1.5))
     height, width = picture.shape[:2]
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_title(
         f"{occlusion.probability:.1%} with nothing hidden;\nthe square's size at the top left",
         fontsize=10,
     )
-    figure.colorbar(image, label="probability with the square hidden, %", shrink=0.8)
+    figure.colorbar(image, label="change of the probability, percentage points", shrink=0.8)
     return figure
 
 
@@ -428,13 +436,13 @@ def plot_grad_cam(picture: np.ndarray, heat: np.ndarray, title: str = "") -> Fig
     """
     figure, axes = _on_picture(picture, title or "Grad-CAM")
     height, width = picture.shape[:2]
-    axes.imshow(_gray(picture), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(_pale(picture))
     image = axes.imshow(
         heat,
-        cmap="inferno",
+        cmap="Reds",
         vmin=0,
         vmax=heat.max() or 1.0,
-        alpha=0.6,
+        alpha=0.7,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="bilinear",
     )
@@ -471,8 +479,9 @@ def plot_attributions(picture: np.ndarray, attributions: np.ndarray, title: str 
 
 
 def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "") -> Figure:
-    """Pictures and those nearest to them, as in the paper's figure 4: the first column is asked
-    about.
+    """Pictures in the first column, and those nearest to them, as in the paper's figure 4.
+
+    Of each, the central square is shown: the network sees no more.
 
     Args:
         neighbors: from `nearest_neighbors`.
@@ -485,7 +494,7 @@ def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "")
     )
     # An empty column sets the queries apart.
     grid = figure.subplots(
-        len(neighbors.queries), count + 2, squeeze=False, width_ratios=[1, 0.1, *[1] * count]
+        len(neighbors.queries), count + 2, squeeze=False, width_ratios=[1, 0.2, *[1] * count]
     )
     for axes in grid.flat:
         axes.axis("off")
@@ -493,15 +502,13 @@ def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "")
     found = dataset.examples_at(neighbors.split, neighbors.indices.ravel().tolist())
     for row, (line, query) in enumerate(zip(grid, queries)):
         examples = [query, *found[row * count : (row + 1) * count]]
-        captions = ["", *(f"\n{distance:.3g}" for distance in neighbors.distances[row])]
+        captions = ["", *(f"\n{_short(distance)}" for distance in neighbors.distances[row])]
         for axes, example, caption in zip([line[0], *line[2:]], examples, captions):
-            axes.imshow(decode_image(example["image"]).numpy())
+            square = central_square(decode_image(example["image"]), 256).numpy()
+            axes.imshow(square.astype("uint8"))
             axes.set_title(f"{dataset.class_names[example['label']]}{caption}", fontsize=9)
-    figure.suptitle(
-        title
-        or f"{neighbors.query_split.capitalize()} pictures, and the nearest {neighbors.split} "
-        "pictures with their distances"
-    )
+    near = {"train": "training"}.get(neighbors.split, neighbors.split)
+    figure.suptitle(title or f"Pictures and the nearest {near} pictures, with their distances")
     return figure
 
 
