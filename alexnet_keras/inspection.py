@@ -180,9 +180,7 @@ def receptive_field(model: keras.Model, layer: str) -> ReceptiveField:
     def seen(name):
         layer = model.get_layer(name)
         if isinstance(layer, keras.layers.InputLayer):
-            pixels = [
-                np.stack([np.arange(n), np.arange(1, n + 1)], 1) for n in _sides(layer.output)
-            ]
+            pixels = [np.arange(side)[:, None] + [0, 1] for side in _sides(layer.output)]
             return np.array([1, 1]), np.array([1, 1]), np.array([0, 0]), pixels
         inputs = layer.input if isinstance(layer.input, list) else [layer.input]
         sizes, jumps, starts, pixels = zip(*(seen(producers[id(x)].name) for x in inputs))

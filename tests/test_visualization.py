@@ -327,11 +327,10 @@ def test_feature_maps(layer, model, image, tmp_path):
     np.testing.assert_array_equal(
         shown[top : top + height, left : left + width].squeeze(), maps[..., 3].squeeze()
     )
-    ticks = figure.axes[0].get_yticklabels()
-    rows = dict(zip(figure.axes[0].get_yticks(), (tick.get_text() for tick in ticks)))
-    # The number at the row of channel 6 is read at its middle.
-    if maps.shape[-1] < 100:
-        assert rows[2 * (height + gap) + (height + gap - 1) / 2] == "6"
+    ticks = figure.axes[0].get_yticks(), figure.axes[0].get_yticklabels()
+    assert len(ticks[0]) >= 2
+    for y, label in zip(*ticks):  # a row of three maps for each tick, at its middle
+        assert y == int(label.get_text()) / 3 * top + (top - 1) / 2
     low, high = figure.axes[0].images[0].get_clim()
     assert (low, high) == (-high, high) if maps.min() < 0 else low == maps.min()
     assert colorbars(figure)[0].get_ylabel() == "activation"
@@ -630,7 +629,9 @@ def test_grad_cam_is_cam_where_maps_are_averaged(image):
         np.testing.assert_allclose(
             grad_cam(model, image, class_index), expected, rtol=1e-3, atol=1e-6
         )
-        np.testing.assert_allclose(grad_cam(model, image, class_index, "relu"), expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            grad_cam(model, image, class_index, "relu"), expected, rtol=1e-3, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("layer", [None, "conv5", "relu2", "norm1", "pool1"])
@@ -765,7 +766,7 @@ for gradients in (grad_cam, integrated_gradients):
         ),
         lambda model, data: dead_units(model, data, STATISTICS, batch_size=8),
         lambda model, data: nearest_neighbors(
-            model, data, STATISTICS, [0], query_split="train", batch_size=8
+            model, data, STATISTICS, [0], query_split="train", layer="relu1", batch_size=8
         ),
     ],
     ids=["patches", "dead", "neighbors"],
@@ -782,9 +783,9 @@ def test_memory_does_not_grow_with_the_data(look, model):
         return highest
 
     peak(16)  # what is traced and cached once
-    # One number for each of the 900 values of conv1's map, or 204 of fc7, of 360 pictures
-    # would be 290,000 bytes at the least.
-    assert peak(400) < peak(40) + 150_000
+    # A map of conv1 of each of the 270 pictures more would be 240,000 bytes, all that the
+    # neighbours are sought by 970,000, and the pictures 14,000,000.
+    assert peak(300) < peak(30) + 180_000
 
 
 # Evaluations
