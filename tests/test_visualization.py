@@ -706,7 +706,9 @@ def test_integrated_gradients_are_complete(variant, image, tmp_path):
         found = integrated_gradients(model, image, 3, baseline, steps=200)
         assert found.shape == image.shape and found.dtype == np.float32
         assert abs(after - before) > 0.01
-        assert found.sum() == pytest.approx(after - before, rel=0.03)
+        # From zero the score is nearly smooth; noise has many bends of the ReLUs on the way.
+        precision = 0.001 if baseline is None else 0.03
+        assert found.sum(dtype="float64") == pytest.approx(after - before, rel=precision)
     figure = visualization.plot_attributions(picture_of(image), found, "hen")
     check_figure(figure, tmp_path)
     shown = figure.axes[1].images[0]
