@@ -36,6 +36,21 @@ _NAMES = {
     "alexnet_keras.distribution": ("split_cpu",),
     "alexnet_keras.training": ("Run", "load_run", "resume", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
+    "alexnet_keras.training": ("Run", "load_run", "train"),
+    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict", "wilson_interval"),
+    "alexnet_keras.inspection": (
+        "dead_units",
+        "embedding",
+        "feature_maps",
+        "features",
+        "first_filters",
+        "grad_cam",
+        "integrated_gradients",
+        "nearest_neighbors",
+        "occlusion_map",
+        "receptive_field",
+        "strongest_patches",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]

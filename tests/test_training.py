@@ -195,7 +195,7 @@ def test_report(run, tmp_path):
     result = evaluate(build_model(run.config, 3), data, run.statistics)
     write_report(tmp_path / "report", result, data, "validation", run.log())
     names = {path.name for path in (tmp_path / "report").iterdir()}
-    assert names == {"report.json", "confusion.png", "mistakes.png", "curves.png"}
+    assert {"report.json", "confusion.png", "mistakes.png", "curves.png"} <= names
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["top1_error"] == result.top1_error
     assert np.sum(report["confusion"]) == 12
