@@ -25,6 +25,7 @@ _NAMES = {
     "alexnet_keras.optimizers": ("MomentumSGD",),
     "alexnet_keras.training": ("Run", "load_run", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
+    "alexnet_keras.export": ("export_model", "open_exported"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
