@@ -55,10 +55,11 @@ def export_model(model_or_run: keras.Model | Run, path: str | Path, format: str)
     `encoded`, a string tensor `(batch,)` of JPEG or PNG files, prepared as in evaluation (central
     crop, mean subtracted).
 
-    Networks trained in mixed precision are written in float32. In `"litert_int8"`, the weights and
-    activations have 8 bits, by the converter's quantization with 100 training pictures, all but
-    those of the response normalizations: their sums of squares are too uneven for 8 bits, which
-    cost 9.5 points of accuracy where 0.3 or less are lost so. Input and output remain float32.
+    Networks trained in mixed precision are written in float32. In `"litert_int8"`, weights and
+    activations have 8 bits, by the converter's quantization with 100 training pictures; input and
+    output remain float32, and so do the response normalizations, whose sums of squares are too
+    uneven for 8 bits. (A network that named 46.6 % of the embedded validation pictures rightly
+    named 37.1 % with all of it in 8 bits, and 46.6 % as it is written here.)
 
     Before the file takes its place, it is opened by its own runtime and compared with the Keras
     model on noise. A file or SavedModel that was there before is replaced, or kept if this fails.
@@ -114,8 +115,10 @@ def _check(model_or_run, run, path, format):
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: {format!r}")
     if not isinstance(model_or_run, (Run, keras.Model)):
         raise ValueError(f"A Keras model or a Run must be exported. Received: {model_or_run!r}")
-    if path.suffix != FORMATS[format]:
-        ending = f"end in {FORMATS[format]}" if FORMATS[format] else "have no ending"
+    ending = FORMATS[format]
+    others = set(FORMATS.values()) - {ending}
+    if not path.name.endswith(ending) or path.suffix in others:
+        ending = f"end in {ending}" if ending else "be that of a folder"
         raise ValueError(f"The path for format {format!r} must {ending}. Received: {path}")
     if not path.parent.is_dir():
         raise ValueError(f"The file must go into a folder that exists. Received: {path}")
@@ -322,15 +325,18 @@ def open_exported(path: str | Path) -> Exported | keras.Model:
         ImportError: if the runtime is missing; the message says which.
     """
     path = Path(path)
-    if not path.exists() or path.suffix not in FORMATS.values():
+    openers = {".keras": _open_keras, ".onnx": _open_onnx, ".tflite": _open_litert}
+    opener = _open_saved_model if path.is_dir() else openers.get(path.suffix)
+    if opener is None or not path.exists():
         raise ValueError(
             "The path must be that of a .keras, .onnx or .tflite file or a SavedModel. "
             f"Received: {path}"
         )
-    if path.suffix == ".keras":
-        return keras.saving.load_model(path, compile=False)
-    opener = {".onnx": _open_onnx, ".tflite": _open_litert, "": _open_saved_model}[path.suffix]
     return opener(str(path))
+
+
+def _open_keras(path):
+    return keras.saving.load_model(path, compile=False)
 
 
 def _open_onnx(path):

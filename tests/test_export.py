@@ -369,7 +369,7 @@ def test_bad_arguments(tmp_path):
         ((model, tmp_path / "m.pb", "tensorrt"), "`format` must be one of .*Received: 'tensorrt'"),
         ((3, tmp_path / "m.keras", "keras"), "A Keras model or a Run .*Received: 3"),
         ((model, tmp_path / "m.tflite", "onnx"), "'onnx' must end in .onnx. Received: .*m.tflite"),
-        ((model, tmp_path / "m.h5", "saved_model"), "must have no ending. Received: .*m.h5"),
+        ((model, tmp_path / "m.onnx", "saved_model"), "be that of a folder. Received: .*m.onnx"),
         ((model, tmp_path / "no" / "m.onnx", "onnx"), "a folder that exists. Received: .*no"),
         ((model, tmp_path / "mine", "saved_model"), "new, or a SavedModel to replace. Rec.*mine"),
         ((model, tmp_path / "m.tflite", "litert_int8"), "needs a Run.*Received: a model"),
