@@ -36,7 +36,7 @@ notebooks: $(VENV)/installed-test  ## run the notebooks again and keep their out
 	$(BIN)/python notebooks/refresh.py
 
 constraints:  ## resolve the exact versions anew (needs uv)
-	grep jax requirements-backends.txt | uv pip compile --universal --python-version 3.10 --upgrade \
+	grep -v '^torch' requirements-backends.txt | uv pip compile --universal --python-version 3.10 --upgrade \
 		--no-annotate --no-header --no-emit-find-links \
 		requirements.txt requirements-test.txt - -o constraints.txt
 

@@ -35,8 +35,6 @@ _NAMES = {
     "alexnet_keras.columns": ("TwoColumns", "communication"),
     "alexnet_keras.distribution": ("split_cpu",),
     "alexnet_keras.training": ("Run", "load_run", "resume", "train"),
-    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict"),
-    "alexnet_keras.training": ("Run", "load_run", "train"),
     "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict", "wilson_interval"),
     "alexnet_keras.inspection": (
         "dead_units",

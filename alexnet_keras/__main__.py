@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         return arguments.command(arguments) or 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"alexnet-keras: error: {error}", file=sys.stderr)
         return 1
     except Exception as error:
@@ -224,10 +224,20 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", type=Path, nargs="+", help="files, or folders of them")
     predict.add_argument("--top", type=_positive, default=5, help="how many classes to print")
     predict.add_argument("--json", action="store_true", help="print JSON")
+    export = command("export", _export, "write a run's network for another runtime")
+    export.add_argument("run", type=Path, help="folder that train wrote")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=("keras", "saved_model", "onnx", "litert", "litert_int8"),
+        help="saved_model takes JPEG or PNG files, the others prepared pictures",
+    )
+    export.add_argument("--out", type=Path, help="file or folder (default: in the run)")
     for sub in (evaluate, predict):
         sub.add_argument(
             "--views", type=int, choices=(1, 10), default=1, help="central crop, or the paper's ten"
         )
+    for sub in (evaluate, predict, export):
         sub.add_argument(
             "--weights", choices=("best", "last"), default="best", help="of which epoch"
         )
@@ -371,7 +381,7 @@ def _train(arguments) -> None:
             write_report(out, result, dataset, "validation", run.log())
         else:
             write_report(out / "evaluation-validation-10", result, dataset, "validation")
-    print(f"The run is in {out}: best.keras, log.csv, report.json and its pictures.")
+    print(f"The run is in {out}: best.keras, log.csv, report.json, its tables and pictures.")
 
 
 def _prepare(arguments) -> None:
@@ -418,9 +428,16 @@ def _print_skipped(dataset) -> None:
 
 def _print_result(result) -> None:
     view = "central crop" if result.views == 1 else "mean of ten views"
+
+    def error(name, value, interval):
+        low, high = interval
+        return f"{name} error {value:.2%} (95 % interval {low:.1%} to {high:.1%})"
+
     print(
-        f"{result.pictures} pictures, {view}: top-1 error {result.top1_error:.2%}, top-5 error "
-        f"{result.top5_error:.2%} (always naming the largest class: top-1 error "
+        f"{result.pictures} pictures, {view}: "
+        f"{error('top-1', result.top1_error, result.top1_interval)}, "
+        f"{error('top-5', result.top5_error, result.top5_interval)}; calibration error "
+        f"{result.calibration.expected_error:.1%} (always naming the largest class: top-1 error "
         f"{1 - result.largest_class_share:.2%})"
     )
 
@@ -448,6 +465,23 @@ def _evaluate(arguments) -> None:
     out = arguments.out or arguments.run / f"evaluation-{arguments.split}-{arguments.views}"
     write_report(out, result, dataset, arguments.split)
     print(f"The report is in {out}.")
+
+
+def _export(arguments) -> None:
+    _import_tensorflow()
+    from alexnet_keras.export import FORMATS, accuracies, export_model
+    from alexnet_keras.training import load_run
+
+    run = load_run(arguments.run, arguments.weights)
+    name = f"alexnet-{arguments.format.replace('_', '-')}{FORMATS[arguments.format]}"
+    path = export_model(run, arguments.out or arguments.run / name, arguments.format)
+    print(f"The network is in {path}.")
+    if arguments.format == "litert_int8":
+        before, after = accuracies(run, path)
+        print(
+            f"Top-1 accuracy on the validation pictures: {before:.2%} in Keras, {after:.2%} in "
+            f"8 bits ({100 * (before - after):.2f} points lost)"
+        )
 
 
 def _predict(arguments) -> int:

@@ -320,6 +320,8 @@ def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageD
     held_out = next((s for s in ("validation", "test") if s in builder.info.splits), None)
     if held_out:
         splits = {"train": "train", "validation": held_out}
+        # ImageNet can be prepared from the archive of its validation pictures alone.
+        splits = {name: split for name, split in splits.items() if split in builder.info.splits}
     else:
         percent = round(100 * (1 - validation_fraction))
         if not 0 < percent < 100:

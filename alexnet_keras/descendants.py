@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from alexnet_keras.layers import LocalResponseNormalization
-from alexnet_keras.model import _axis, _full_precision, _image_input, _load_weights
+from alexnet_keras.model import _axis, _full_precision, _image_input
 
 VGGS: dict[int, tuple[int, ...]] = {
     11: (1, 1, 2, 2, 2),
@@ -453,5 +453,7 @@ def _model(input_tensor, image, outputs, name, weights):
     inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(inputs, outputs, name=name)
     if weights is not None:
-        _load_weights(model, weights)
+        from alexnet_keras.weights import load_weights
+
+        load_weights(model, weights, name)
     return model

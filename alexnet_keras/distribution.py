@@ -123,8 +123,11 @@ def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         replicas: their number.
 
     Returns:
-        Batches of `(images, labels, weights)`, the weights float32 of shape `(batch,)`.
+        Batches of `(images, labels, weights)`, the weights float32 of shape `(batch,)`; for one
+        replica the batches as they are.
     """
+    if replicas == 1:
+        return batches
 
     def filled(images, labels):
         real = tf.shape(labels)[0]
@@ -139,21 +142,6 @@ def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         )
 
     return batches.map(filled, num_parallel_calls=1).prefetch(1)
-
-
-def shared_batch_size(pictures: int, batch_size: int, replicas: int) -> int:
-    """The largest batch size, at most `batch_size`, whose last batch leaves no replica empty.
-
-    In evaluation unequal shares do no harm, but the loss of an empty one is NaN. TensorFlow gives
-    the first replicas the larger shares.
-    """
-
-    def fits(size):
-        last = pictures % size or size
-        share = -(-last // replicas)
-        return last - (replicas - 1) * share > 0
-
-    return next((size for size in range(batch_size, 0, -1) if fits(size)), batch_size)
 
 
 def use_deterministic_operations() -> None:
@@ -175,23 +163,25 @@ def use_deterministic_operations() -> None:
         )
 
 
-@keras.saving.register_keras_serializable("alexnet_keras")
-class Top1(keras.metrics.SparseCategoricalAccuracy):
-    """Share of the pictures whose most probable class is right; weights of zero are left out."""
+class _OfRealPictures:
+    """A mean over the pictures whose weight is not zero, whatever it is (see `for_replicas`)."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        return super().update_state(y_true, y_pred, _real(sample_weight))
+        if sample_weight is not None:
+            sample_weight = keras.ops.cast(keras.ops.greater(sample_weight, 0), "float32")
+        return super().update_state(y_true, y_pred, sample_weight)
 
 
 @keras.saving.register_keras_serializable("alexnet_keras")
-class Top5(keras.metrics.SparseTopKCategoricalAccuracy):
-    """Share of the pictures whose class is among the `k` most probable; as `Top1`."""
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        return super().update_state(y_true, y_pred, _real(sample_weight))
+class Loss(_OfRealPictures, keras.metrics.SparseCategoricalCrossentropy):
+    """Cross-entropy in nats. (Keras's own mean would count the pictures that fill a batch.)"""
 
 
-def _real(sample_weight):
-    if sample_weight is None:
-        return None
-    return keras.ops.cast(keras.ops.greater(sample_weight, 0), "float32")
+@keras.saving.register_keras_serializable("alexnet_keras")
+class Top1(_OfRealPictures, keras.metrics.SparseCategoricalAccuracy):
+    """Share of the pictures whose most probable class is right."""
+
+
+@keras.saving.register_keras_serializable("alexnet_keras")
+class Top5(_OfRealPictures, keras.metrics.SparseTopKCategoricalAccuracy):
+    """Share of the pictures whose class is among the `k` most probable."""

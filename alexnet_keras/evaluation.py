@@ -19,7 +19,7 @@ from alexnet_keras.augmentation import (
     evaluation_batches,
     picture_preparation,
 )
-from alexnet_keras.datasets import DataError, ImageDataset, checked, decode_image
+from alexnet_keras.datasets import DataError, ImageDataset, checked, decode_image, is_folder
 from alexnet_keras.files import write_file, write_json
 
 CONFIDENCE = 0.95
@@ -461,7 +461,7 @@ def write_report(
     }
     for name, (header, rows) in tables.items():
         write_file(folder / f"{name}.csv", functools.partial(_write_csv, header=header, rows=rows))
-    name = Path(dataset.name).resolve().name if dataset.in_files else dataset.name
+    name = Path(dataset.name).resolve().name if is_folder(dataset.name) else dataset.name
     title = f"{name}, {split}: top-1 error {evaluation.top1_error:.1%}"
     figures = {
         "confusion": visualization.plot_confusion(evaluation, title),

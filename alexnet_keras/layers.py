@@ -375,9 +375,9 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        equation, rows = "bhwc,ih,jw->bijc", 1
+        down, across, rows = "bhwc,ih->biwc", "biwc,jw->bijc", 1
         if self.data_format == "channels_first":
-            equation, rows = "bchw,ih,jw->bcij", 2
+            down, across, rows = "bchw,ih->bciw", "bciw,jw->bcij", 2
 
         def cells(length):
             matrix = np.zeros((self.size, length), "float32")
@@ -389,7 +389,8 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
         height, width = inputs.shape[rows], inputs.shape[rows + 1]
         if height == width == self.size:
             return inputs
-        return ops.einsum(equation, inputs, cells(height), cells(width))
+        # One axis at a time: LiteRT's converter fails on all three factors in one product.
+        return ops.einsum(across, ops.einsum(down, inputs, cells(height)), cells(width))
 
     def compute_output_shape(self, input_shape):
         batch, *_ = input_shape

@@ -32,13 +32,13 @@ from alexnet_keras.checkpoint import (
 from alexnet_keras.configuration import PRECISIONS, TrainingConfig
 from alexnet_keras.datasets import DataError, ImageDataset, is_folder, open_dataset
 from alexnet_keras.distribution import (
+    Loss,
     Top1,
     Top5,
     choose_strategy,
     for_replicas,
     replica_count,
     scope,
-    shared_batch_size,
     use_deterministic_operations,
 )
 from alexnet_keras.files import write_file, write_json
@@ -506,7 +506,8 @@ def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
     """The network with its optimizer, on the devices."""
     with scope(devices):
         model = build_model(config, classes)
-        metrics = [Top1(name="top1"), Top5(min(5, classes), name="top5")]
+        # A metric called "loss" is shown in the place of the mean of the loss.
+        metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
         optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay)
         model.compile(
             optimizer,
@@ -552,14 +553,8 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         checkpoints.resume(about, restore)
     # Rows of epochs that the checkpoint does not know are written again.
     write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
-    validation = evaluation_batches(
-        dataset,
-        "validation",
-        statistics,
-        mean=config.mean,
-        image_size=config.image_size,
-        batch_size=shared_batch_size(dataset.sizes["validation"], config.batch_size, replicas),
-    )
+    common = {"image_size": config.image_size, "batch_size": config.batch_size}
+    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
     callbacks = [
         _StopDiverged(out, step),
         plateau,
@@ -575,19 +570,18 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         batches = training_batches(
             dataset,
             statistics,
-            image_size=config.image_size,
-            batch_size=config.batch_size,
             seed=config.seed,
             augmentation=config.augmentation,
             first_epoch=epoch,
             first_step=step,
+            **common,
         )
         model.fit(
-            for_replicas(batches, replicas) if replicas > 1 else batches,
+            for_replicas(batches, replicas),
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
-            validation_data=validation,
+            validation_data=for_replicas(validation, replicas),
             callbacks=callbacks,
             verbose=verbose,
             shuffle=False,  # it is already
