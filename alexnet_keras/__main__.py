@@ -84,24 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", _train, "train a network and write a report")
     defaults = TrainingConfig()
-    data = train.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        default=defaults.data,
-        metavar="NAME_OR_FOLDER",
-        help="the embedded set (openclipart), a folder of class folders, or a TensorFlow Datasets "
-        "name such as imagenette/160px-v2",
-    )
-    data.add_argument("--data-dir", help="folder where TensorFlow Datasets keeps its data")
-    data.add_argument(
-        "--validation-fraction",
-        type=float,
-        default=defaults.validation_fraction,
-        help="held out where the data has no split of its own",
-    )
-    data.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that cannot be decoded, list them"
-    )
+    _add_data_options(train)
     _add_network_options(train, image_size=defaults.image_size, width=defaults.width)
     network = train.add_argument_group("start")
     network.add_argument(
@@ -186,17 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     prepare = command("prepare", _prepare, "scale a data set's pictures once, for faster training")
-    prepare.add_argument("--data", required=True, metavar="NAME_OR_FOLDER", help="as for train")
-    prepare.add_argument("--data-dir", help="folder where TensorFlow Datasets keeps its data")
-    prepare.add_argument(
-        "--validation-fraction",
-        type=float,
-        default=defaults.validation_fraction,
-        help="held out where the data has no split of its own",
-    )
-    prepare.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that cannot be decoded, list them"
-    )
+    _add_data_options(prepare)
     prepare.add_argument(
         "--side", type=_positive, default=256, help="of the squares, pixels: 256 for crops of 227"
     )
@@ -242,6 +215,28 @@ def _parser() -> argparse.ArgumentParser:
             "--weights", choices=("best", "last"), default="best", help="of which epoch"
         )
     return parser
+
+
+def _add_data_options(parser):
+    defaults = TrainingConfig()
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default=defaults.data,
+        metavar="NAME_OR_FOLDER",
+        help="the embedded set (openclipart), a folder of class folders or one that prepare wrote, "
+        "or a TensorFlow Datasets name such as imagenette/160px-v2",
+    )
+    data.add_argument("--data-dir", help="folder where TensorFlow Datasets keeps its data")
+    data.add_argument(
+        "--validation-fraction",
+        type=float,
+        default=defaults.validation_fraction,
+        help="held out where the data has no split of its own",
+    )
+    data.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be decoded, list them"
+    )
 
 
 def _add_network_options(parser, image_size, width):
