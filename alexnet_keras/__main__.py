@@ -58,6 +58,15 @@ def _positive(text: str) -> int:
 _positive.__name__ = "integer"  # argparse names it in its message
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults, but for those that say nothing."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="alexnet-keras",
@@ -72,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=help,
             description=f"{help[0].upper()}{help[1:]}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
         sub.set_defaults(command=function)

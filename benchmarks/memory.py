@@ -1,5 +1,8 @@
-"""Peak resident memory: of a training step, and of reading data sets of growing size."""
+"""Resident memory: the peak of a training step, and of reading data sets of growing size; and
+whether it grows over many steps of a small network.
+"""
 
+import multiprocessing
 import tempfile
 from pathlib import Path
 
@@ -35,6 +38,37 @@ def epoch(folder, batch_size):
     return run
 
 
+def growth(steps: int, every: int) -> list[float]:
+    """Trains a small network by `fit` and gives the resident size now and then, in MB."""
+    import keras
+    import numpy as np
+    import psutil
+
+    import alexnet_keras
+
+    sizes = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if (batch + 1) % every == 0:
+                sizes.append(psutil.Process().memory_info().rss / 1e6)
+
+    model = alexnet_keras.AlexNet(
+        input_shape=(64, 64, 3), classes=10, width=0.1, initialization="he"
+    )
+    model.compile(alexnet_keras.MomentumSGD(), "sparse_categorical_crossentropy", jit_compile=False)
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 60, (64, 64, 64, 3)).astype("float32")
+    labels = rng.integers(0, 10, 64)
+
+    def batches():
+        while True:
+            yield images, labels
+
+    model.fit(batches(), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[Watch()])
+    return sizes
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=128)
@@ -66,6 +100,11 @@ def main(argv: list[str] | None = None) -> None:
             arguments = {"folder": str(pictures), "batch_size": images}
             contenders.append(Contender(f"{count} pictures", epoch, arguments, count))
         reading = measure(contenders, **options)
+    steps, every = (4, 1) if args.miniature else (2000, 200)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        sizes = pool.apply(growth, (steps, every))
+    shown = ", ".join(f"{size:,.0f}" for size in sizes)
+    print(f"MB resident after every {every} of {steps} steps of a small network: {shown}")
     sections = {
         "Training step": {
             "results": training,
@@ -74,7 +113,8 @@ def main(argv: list[str] | None = None) -> None:
         },
         "Reading 500 x 375 JPEG files": {"results": reading, "unit": "images/s", "references": []},
     }
-    report("memory", {**size, "threads": args.threads or "all"}, sections, args.out)
+    settings = {**size, "threads": args.threads or "all", f"MB after every {every} steps": shown}
+    report("memory", settings, sections, args.out)
 
 
 if __name__ == "__main__":

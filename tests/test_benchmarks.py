@@ -18,6 +18,15 @@ SCRIPTS = {
 }
 
 
+def test_precision_runs(tmp_path, capsys):
+    from benchmarks import precision
+
+    precision.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
+    saved = json.loads((tmp_path / "precision.json").read_text())
+    assert "| 1 | " in capsys.readouterr().out
+    assert all(row["bfloat16"] > 0 < row["float32"] for row in saved["losses"])
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_runs(name, tmp_path, capsys):
     script = importlib.import_module(f"benchmarks.{name}")

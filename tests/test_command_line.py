@@ -68,6 +68,27 @@ def test_train_on_other_backends(backend, folder, tmp_path):
     assert any((tmp_path / "run" / "tensorboard").rglob("events.*"))
 
 
+def test_deterministic_operations(folder, tmp_path):
+    code = (
+        "import sys; from alexnet_keras.__main__ import main; status = main(sys.argv[1:]);"
+        "from tensorflow.python.framework.config import is_op_determinism_enabled as enabled;"
+        "sys.exit(status or not enabled())"
+    )
+    arguments = ["train", "--data", str(folder), *QUICK, "--deterministic"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_export(run, capsys):
+    assert main(["export", str(run), "--format", "saved_model"]) == 0
+    assert f"The network is in {run / 'alexnet-saved-model'}" in capsys.readouterr().out
+    assert (run / "alexnet-saved-model" / "saved_model.pb").is_file()
+
+
 def test_run_is_not_overwritten(folder, run, capsys):
     assert main(["train", "--data", str(folder), *QUICK, "--out", str(run)]) == 1
     assert "must be new or empty" in capsys.readouterr().err

@@ -125,7 +125,9 @@ def test_best_is_the_best_epoch_and_last_the_last(run):
         assert 1 - result.top1_error == pytest.approx(run.log()["val_top1"][epoch])
 
 
-def test_same_seed_same_log(run, tmp_path):
+def test_same_seed_same_log_and_another_not(run, tmp_path):
+    other = train(dataclasses.replace(run.config, seed=1), tmp_path / "other", verbose=0)
+    assert (other.log()["loss"] != run.log()["loss"]).all()
     again = train(run.config, tmp_path / "again", verbose=0)
     for name, column in run.log().items():
         np.testing.assert_array_equal(again.log()[name], column)
@@ -366,6 +368,23 @@ def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
 def test_bad_configuration(arguments, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**arguments)
+
+
+def test_tensorboard_shows_rate_loss_errors_and_speed(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.folder / "tensorboard" / "train"))
+    events.Reload()
+    shown = {"learning_rate", "loss", "top1", "top5", "images_per_second"}
+    assert {f"epoch_{name}" for name in shown} <= set(events.Tags()["tensors"])
+    assert len(events.Tensors("epoch_images_per_second")) == SMALL["epochs"]
+
+
+@pytest.mark.parametrize("rule, rate", [("none", 0.01), ("sqrt", 0.02), ("linear", 0.04)])
+def test_rate_rules(rule, rate):
+    config = TrainingConfig(batch_size=512, rate_rule=rule, schedule="constant")
+    assert config.first_rate == pytest.approx(rate)
+    assert rates(config, [0.0]) == pytest.approx([rate])
 
 
 def test_log_is_a_csv_file(run):
