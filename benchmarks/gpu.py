@@ -3,13 +3,15 @@
 Needs `jax` (`jax[cuda13]` for an NVIDIA GPU) and `torch`.
 """
 
+import dataclasses
+
 from benchmarks import inference, training
-from benchmarks.harness import Contender, Result, argument_parser, best, measure, report
+from benchmarks.harness import Contender, argument_parser, measure, report
 
 SIDE = 8192
 JAX = {
     "KERAS_BACKEND": "jax",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # all the contenders share the card
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # two contenders share the card
 }
 
 
@@ -57,6 +59,11 @@ def main(argv: list[str] | None = None) -> None:
         "width": 0.05 if args.miniature else 1.0,
         "classes": 10 if args.miniature else 1000,
     }
+    options = {
+        "repetitions": args.repetitions,
+        "seconds": 0 if args.miniature else 2,
+        "isolated": not args.miniature,
+    }
     sections = {}
     for batch_size in [2] if args.miniature else args.batch_sizes:
         size = {**network, "batch_size": batch_size}
@@ -67,32 +74,27 @@ def main(argv: list[str] | None = None) -> None:
             bfloat16 = {**size, "precision": "bfloat16"}
             if title == "Training step":
                 bfloat16["jit"] = True
-            contenders = [Contender("package on JAX, bfloat16", ours, bfloat16, batch_size, JAX)]
+            backend = {} if args.miniature else JAX
+            first = Contender("package on JAX, bfloat16", ours, bfloat16, batch_size, backend)
+            peers = []
             for layout in ("channels_first", "channels_last"):
                 arguments = {**size, "autocast": True, "channels_last": layout == "channels_last"}
                 name = f"torch compiled, {layout}, bfloat16"
-                contenders.append(Contender(name, theirs, arguments, batch_size))
-            side = 64 if args.miniature else SIDE
-            repeats = 1 if args.miniature or _device() == "cpu" else 100
-            product = Contender("product", matrix_product, {"size": side}, repeats * 2.0 * side**3)
-            results = measure(
-                [*contenders, product],
-                repetitions=args.repetitions,
-                seconds=0 if args.miniature else 2,
-                isolated=not args.miniature,
-            )
-            limit = results.pop("product")
-            references = [best(results, "torch", "bfloat16")]
+                peers.append(Contender(name, theirs, arguments, batch_size))
             heading = f"{title}, batch {batch_size}"
-            sections[heading] = {"results": results, "unit": "images/s", "references": references}
-            if title == "Training step" and contenders[0].name in results:
-                operations = training.step_operations(**network)
-                rates = [rate * operations for rate in results[contenders[0].name].rates]
+            results = measure(first, *peers, **options)
+            sections[heading] = {"results": results, "unit": "images/s"}
+            if title == "Training step":
+                side = 64 if args.miniature else SIDE
+                repeats = 100 if _device() == "cuda" else 1
+                product = Contender(
+                    "matrix product", matrix_product, {"size": side}, repeats * 2.0 * side**3
+                )
+                work = batch_size * training.step_operations(**network)
                 sections[f"{heading}, against a bfloat16 matrix product"] = {
-                    "results": {contenders[0].name: Result(rates), "matrix product": limit},
+                    "results": measure(dataclasses.replace(first, work=work), product, **options),
                     "unit": "TFLOP/s",
                     "scale": 1e12,
-                    "references": ["matrix product"],
                 }
     report("gpu", {**network, "repetitions": args.repetitions, **_card()}, sections, args.out)
 

@@ -1,7 +1,9 @@
-"""Measures contenders in turn, each in a process of its own, and reports medians and ratios.
+"""Measures the package beside its peers, in pairs, each in a process of its own.
 
-The machine's speed drifts, above all where it is shared. So every repetition runs all contenders
-one after the other, a ratio is taken within a repetition, and what is reported is the median.
+The machine's speed drifts, above all where it is shared. So the package and one peer take turns, a
+ratio is taken within a turn, and what is reported is the median. No third process is there
+meanwhile: with many, the memory was short, and those that ask the system for much of it, PyTorch
+among them, became slower.
 """
 
 import argparse
@@ -49,57 +51,66 @@ class Result:
     """What was measured of a contender.
 
     Attributes:
-        rates: units of work a second, one number a repetition.
+        rates: units of work a second, one number a turn.
+        ratios: the first contender's rate over this one's, one number a turn.
         peak_bytes: largest resident size of its process.
     """
 
-    rates: list[float]
+    rates: list[float] = dataclasses.field(default_factory=list)
+    ratios: list[float] = dataclasses.field(default_factory=list)
     peak_bytes: int | None = None
 
 
 def measure(
-    contenders: list[Contender],
-    *,
-    repetitions: int = 5,
+    first: Contender,
+    *peers: Contender,
+    repetitions: int = 3,
     seconds: float = 2.0,
     threads: int | None = None,
     isolated: bool = True,
 ) -> dict[str, Result]:
-    """Runs every contender in every repetition, the first of them first in odd repetitions only.
+    """Measures the first contender in turns with each of the others, one of them after another.
 
     Args:
-        contenders: all are started, and warmed up, before anything is measured.
-        repetitions: times that each is measured.
+        first, peers: warmed up before they are measured.
+        repetitions: turns with each peer; who begins changes.
         seconds: that a measurement takes at least; the work is repeated as often as it needs.
         threads: processor cores that each may use; `None` for all.
         isolated: whether each has a process of its own. Without, those that need an environment
             are left out.
 
     Returns:
-        The results by name. A contender whose library is missing is named on stderr and left out.
+        The results by name, the first one's with all its rates. A peer whose library is missing is
+        named on stderr and left out.
     """
-    with contextlib.ExitStack() as stack:
-        workers = {}
-        for contender in contenders:
-            if not isolated and contender.environment:
+    start = _process if isolated else _in_here
+    results = {first.name: Result()}
+    if not isolated and first.environment:
+        return {}
+    with start(first, seconds, threads) as ours:
+        ours("warm up")
+        for peer in peers or [None]:
+            if peer is None:
+                for _ in range(repetitions):
+                    results[first.name].rates.append(first.work / ours("measure"))
                 continue
-            start = _process if isolated else _in_here
-            worker = stack.enter_context(start(contender, seconds, threads))
-            try:
-                worker("warm up")
-            except ImportError as error:
-                print(f"{contender.name}: not measured ({error})", file=sys.stderr)
+            if not isolated and peer.environment:
                 continue
-            workers[contender.name] = worker
-        results = {name: Result([]) for name in workers}
-        work = {contender.name: contender.work for contender in contenders}
-        for repetition in range(repetitions):
-            names = list(workers) if repetition % 2 == 0 else list(reversed(workers))
-            for name in names:
-                results[name].rates.append(work[name] / workers[name]("measure"))
-        for name, worker in workers.items():
-            results[name].peak_bytes = worker("peak")
-        return results
+            with start(peer, seconds, threads) as theirs:
+                try:
+                    theirs("warm up")
+                except ImportError as error:
+                    print(f"{peer.name}: not measured ({error})", file=sys.stderr)
+                    continue
+                result = results[peer.name] = Result()
+                for repetition in range(repetitions):
+                    turns = [(first, ours), (peer, theirs)]
+                    for contender, run in turns if repetition % 2 == 0 else reversed(turns):
+                        results[contender.name].rates.append(contender.work / run("measure"))
+                    result.ratios.append(results[first.name].rates[-1] / result.rates[-1])
+                result.peak_bytes = theirs("peak")
+        results[first.name].peak_bytes = ours("peak")
+    return results
 
 
 class _Clock:
@@ -183,28 +194,17 @@ def _serve(connection, contender, seconds, threads):
             connection.send(RuntimeError(f"{contender.name}:\n{traceback.format_exc()}"))
 
 
-def ratio(result: Result, reference: Result) -> float:
-    """The median, over the repetitions, of how many times as fast as the reference."""
-    return statistics.median(a / b for a, b in zip(result.rates, reference.rates))
-
-
-def best(results: dict[str, Result], start: str, end: str) -> str:
-    """The name, with this start and end, of the highest median rate; "" if there is none."""
-    names = [name for name in results if name.startswith(start) and name.endswith(end)]
-    return max(names, key=lambda name: statistics.median(results[name].rates), default="")
-
-
-def table(results: dict[str, Result], unit: str, references: list[str], scale: float = 1.0) -> str:
-    """A Markdown table: median rate, its range, peak memory, and the ratio to each reference."""
-    references = [name for name in references if name in results]
-    head = ["", unit, "lowest to highest", "peak MB", *(f"times {name}" for name in references)]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+def table(results: dict[str, Result], unit: str, scale: float = 1.0) -> str:
+    """A Markdown table: median rate, its range, peak memory, and the first one's rate over it."""
+    first = next(iter(results), "")
+    lines = [["", unit, "lowest to highest", "peak MB", f"{first} over it"]]
+    lines.append(["---", *["---:"] * 4])
     for name, result in results.items():
         rates = [rate / scale for rate in result.rates]
-        ratios = [f"{ratio(result, results[other]):.2f}" for other in references]
         spread = f"{_digits(min(rates))} to {_digits(max(rates))}"
         peak = "" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}"
-        lines.append([name, _digits(statistics.median(rates)), spread, peak, *ratios])
+        over = f"{statistics.median(result.ratios):.2f}" if result.ratios else ""
+        lines.append([name, _digits(statistics.median(rates)), spread, peak, over])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -237,7 +237,7 @@ def machine() -> dict[str, Any]:
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """What all the scripts take."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--repetitions", type=int, default=5, help="of each measurement")
+    parser.add_argument("--repetitions", type=int, default=3, help="of each measurement")
     parser.add_argument("--threads", type=int, help="cores for each contender (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
     parser.add_argument(
@@ -254,7 +254,7 @@ def report(
     Args:
         name: of the script and the file.
         settings: batch size, threads and the like.
-        sections: by title; `results` (name to `Result`), `unit`, `references`, and `scale`.
+        sections: by title; `results` (name to `Result`), `unit`, and `scale`.
         out: folder.
     """
     about = machine()
@@ -270,12 +270,8 @@ def report(
             "results": {
                 name: {
                     "rates": [rate / section.get("scale", 1.0) for rate in result.rates],
+                    "ratios": result.ratios,
                     "peak_bytes": result.peak_bytes,
-                    **{
-                        f"times {other}": ratio(result, section["results"][other])
-                        for other in section["references"]
-                        if other in section["results"]
-                    },
                 }
                 for name, result in section["results"].items()
             },

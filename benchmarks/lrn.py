@@ -75,8 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     sections = {}
     for title, shape in SHAPES.items():
         shape = (batch_size, *((3, 3, 8) if args.miniature else shape))
-        contenders = [
-            Contender("package", package, {"shape": shape, "jit": False}, batch_size),
+        peers = [
             Contender("package under XLA", package, {"shape": shape, "jit": True}, batch_size),
             Contender("tf.nn", tf_nn, {"shape": shape, "jit": False}, batch_size),
             Contender(
@@ -89,16 +88,16 @@ def main(argv: list[str] | None = None) -> None:
         ]
         for layout in ("channels_first", "channels_last"):
             arguments = {"shape": shape, "channels_last": layout == "channels_last"}
-            contenders.append(Contender(f"torch, {layout}", torch_layer, arguments, batch_size))
+            peers.append(Contender(f"torch, {layout}", torch_layer, arguments, batch_size))
         results = measure(
-            contenders,
+            Contender("package", package, {"shape": shape, "jit": False}, batch_size),
+            *peers,
             repetitions=args.repetitions,
             seconds=0 if args.miniature else 2,
             threads=args.threads,
             isolated=not args.miniature,
         )
-        references = ["package", "tf.nn", "torch, channels_first"]
-        sections[title] = {"results": results, "unit": "images/s", "references": references}
+        sections[title] = {"results": results, "unit": "images/s"}
     settings = {
         "batch_size": batch_size,
         "threads": args.threads or "all",

@@ -84,13 +84,13 @@ def _measure(args) -> None:
                 contender = Contender(f"{kind} {value}", prepare, size, size["batch_size"])
                 # One process at a time: a batch of 512 takes many gigabytes.
                 results |= measure(
-                    [contender],
+                    contender,
                     repetitions=args.repetitions,
                     seconds=0 if args.miniature else 2,
                     threads=limit,
                     isolated=not args.miniature,
                 )
-        sections[title] = {"results": results, "unit": "images/s", "references": []}
+        sections[title] = {"results": results, "unit": "images/s"}
     report("scaling", {**base, "repetitions": args.repetitions}, sections, args.out)
 
 

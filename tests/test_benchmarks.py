@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 SCRIPTS = {
-    "training": "Training step",
+    "training": "Training step, bfloat16",
     "inference": "Batch 2",
     "lrn": "conv1, 55 x 55 x 96",
     "pipeline": "Input pipeline",
