@@ -234,6 +234,26 @@ def machine() -> dict[str, Any]:
     }
 
 
+def saved_tables(path: Path) -> dict[str, str]:
+    """The tables of a result file, by title."""
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        title: table({k: Result(**v) for k, v in section["results"].items()}, section["unit"])
+        for title, section in saved["sections"].items()
+    }
+
+
+def about_run(saved: dict[str, Any]) -> str:
+    """Where and how a saved result was measured, in two lines."""
+    about = saved["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    settings = ", ".join(f"{key} {value}" for key, value in saved["settings"].items())
+    return (
+        f"{about['processor']}, {about['cores']} cores, {about['system']}; "
+        f"Python {about['python']}, {versions}.\nSettings: {settings}."
+    )
+
+
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """What all the scripts take."""
     parser = argparse.ArgumentParser(description=description)
@@ -257,12 +277,8 @@ def report(
         sections: by title; `results` (name to `Result`), `unit`, and `scale`.
         out: folder.
     """
-    about = machine()
-    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
-    print(f"\n{about['processor']}, {about['cores']} cores, {about['system']}")
-    print(f"Python {about['python']}, {versions}")
-    print(", ".join(f"{key} {value}" for key, value in settings.items()))
-    saved = {"benchmark": name, "machine": about, "settings": settings, "sections": {}}
+    saved = {"benchmark": name, "machine": machine(), "settings": settings, "sections": {}}
+    print(f"\n{about_run(saved)}")
     for title, section in sections.items():
         print(f"\n{title}\n\n{table(**section)}")
         saved["sections"][title] = {

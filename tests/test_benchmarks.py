@@ -40,3 +40,13 @@ def test_script_runs(name, tmp_path, capsys):
             assert result["rates"] and min(result["rates"]) > 0
     if name == "scaling":
         assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def test_pages_are_those_of_the_results():
+    from benchmarks.harness import RESULTS, saved_tables
+    from benchmarks.summary import summary
+
+    assert (RESULTS / "README.md").read_text(encoding="utf-8") == summary(RESULTS)
+    readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    for name, title in (("training", "Training step, float32"), ("inference", "Batch 64")):
+        assert saved_tables(RESULTS / f"{name}.json")[title] in readme

@@ -1,0 +1,41 @@
+"""Writes `results/README.md` from the result files: `python -m benchmarks.summary`."""
+
+import json
+from pathlib import Path
+
+from benchmarks.harness import RESULTS, about_run, saved_tables
+
+COMMANDS = {
+    "training": "python -m benchmarks.training",
+    "inference": "python -m benchmarks.inference",
+    "lrn": "python -m benchmarks.lrn",
+    "pipeline": "python -m benchmarks.pipeline",
+    "memory": "python -m benchmarks.memory",
+    "scaling": "python -m benchmarks.scaling",
+}
+
+
+def summary(folder: Path) -> str:
+    """The page, in Markdown."""
+    lines = [
+        "# What was measured",
+        "",
+        "Written by `python -m benchmarks.summary` from the JSON files in this folder. A table has",
+        "the median rate, its range, the peak resident memory, and how many times as fast the",
+        "first row is (the median over pairs measured in turn).",
+    ]
+    for name, command in COMMANDS.items():
+        path = folder / f"{name}.json"
+        if not path.exists():
+            continue
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## `{command}`", "", about_run(saved)]
+        for title, text in saved_tables(path).items():
+            lines += ["", f"### {title}", "", text]
+        if path.with_suffix(".png").exists():
+            lines += ["", f"![{name}]({name}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    (RESULTS / "README.md").write_text(summary(RESULTS), encoding="utf-8")
