@@ -3,8 +3,8 @@
 The operations and the bytes are those of the paper's network. How fast a GPU computes and how fast
 bytes move are assumptions, each an option. The defaults are NVIDIA's figures for a DGX A100, which
 has eight A100: 312 TFLOP/s in bfloat16, of which 30 percent are assumed to be reached; NVLink of
-300 GB/s in each direction; for each GPU, InfiniBand of 200 Gbit/s. Communication is taken to wait for
-the computation, and to have no latency.
+300 GB/s in each direction; for each GPU, InfiniBand of 200 Gbit/s. Communication is taken to wait
+for the computation, and to have no latency.
 """
 
 import argparse
@@ -45,8 +45,8 @@ class Assumptions:
         originals_per_core: pictures a second that a core of the CPU prepares for training from the
             original files.
         prepared_per_core: the same from what `alexnet-keras prepare` wrote.
-        original_bytes: of a picture: the archive of ImageNet's training pictures has 147,897,477,120
-            bytes.
+        original_bytes: of a picture: the archive of ImageNet's training pictures has
+            147,897,477,120 bytes.
         prepared_bytes: of its record: the 256 x 256 JPEG files made of the pictures of
             `benchmarks.pipeline`, parts of two photographs, have 27.8 kB in the mean.
     """
