@@ -278,14 +278,14 @@ def tables(plans: list[Plan]) -> str:
 
 
 def notes(
-    model: Any, operations: float, plans: list[Plan], assumed: Assumptions, source: str
+    model: Any, operations: float, plans: list[Plan], assumed: Assumptions, sources: list[str]
 ) -> str:
     """What the tables rest on, and what they leave out, as a Markdown list.
 
     Args:
         model, operations, assumed: as for `plan`.
         plans: of the tables.
-        source: of the rates of the CPU's cores, a word.
+        sources: a word on each of the two rates of the CPU's cores.
     """
     parameters = model.count_params()
     per_gpu = max(plan.images_per_second / plan.gpus for plan in plans)
@@ -297,8 +297,8 @@ def notes(
         f"Assumed: a GPU sustains {assumed.flops / 1e12:.1f} TFLOP/s and moves "
         f"{assumed.within / 1e9:g} GB/s within a node of {assumed.gpus_per_node}, "
         f"{assumed.between / 1e9:g} GB/s between nodes.",
-        f"Images/s of a CPU core, {source}: {assumed.originals_per_core:,.0f} from originals, "
-        f"{assumed.prepared_per_core:,.0f} from prepared records.",
+        f"Images/s of a CPU core: {assumed.originals_per_core:,.0f} from originals ({sources[0]}), "
+        f"{assumed.prepared_per_core:,.0f} from prepared records ({sources[1]}).",
         f"{PICTURES:,} training pictures take about {PICTURES * assumed.original_bytes / 1e9:,.0f} "
         f"GB on disk as originals, {PICTURES * assumed.prepared_bytes / 1e9:,.0f} GB prepared.",
         f"Up to {per_gpu * picture / 1e9:.1f} GB/s of float32 pictures go from the CPU to a GPU.",
@@ -360,8 +360,6 @@ def main(argv: list[str] | None = None) -> None:
         measured = measured_rates(args.pipeline)
     except ValueError as error:
         parser.error(str(error))
-    if args.originals_per_core and args.prepared_per_core:
-        measured = None
     originals, prepared = measured or (default.originals_per_core, default.prepared_per_core)
     assumed = Assumptions(
         flops=1e12 * args.tflops,
@@ -385,8 +383,11 @@ def main(argv: list[str] | None = None) -> None:
         if gpus > 1:
             schemes = [name for name in SCHEMES if name != "one" or gpus <= args.gpus_per_node]
         plans += [plan(model, operations, gpus, scheme, assumed) for scheme in schemes]
-    source = f"measured ({args.pipeline.name})" if measured else "assumed"
-    print(tables(plans), notes(model, operations, plans, assumed, source), sep="\n\n")
+    sources = [
+        "given" if given else "measured" if measured else "assumed"
+        for given in (args.originals_per_core, args.prepared_per_core)
+    ]
+    print(tables(plans), notes(model, operations, plans, assumed, sources), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def test_command(tmp_path, capsys):
     assert recipe.splitlines()[3] == f"| 8 | 1,024 | 0.028 | 0.080 | 1,252 | {1e3 * seconds:.2f} |"
     alone = 128 / seconds
     assert rows[2][-2:] == [f"{math.ceil(alone / 300)}", f"{math.ceil(alone / 1500)}"]
-    assert "300 from originals, 1,500 from prepared" in said
+    assert "300 from originals (measured), 1,500 from prepared records (given)" in said
 
     with pytest.raises(SystemExit):
         main([*pipeline, "--gpus", "12"])
