@@ -95,8 +95,8 @@ def choose_strategy(name: str = "auto", replicas: int | None = None) -> Any:
         if replicas is not None:
             split_cpu(replicas)
         devices = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
-    # NCCL's sums gave NaN losses on several GPUs since TensorFlow 2.16 (its issue 90686); a sum on
-    # one device did not.
+    # NCCL's sums are suspected of the NaN losses on several GPUs since TensorFlow 2.16 (its issue
+    # 90686, open).
     return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
 
 
