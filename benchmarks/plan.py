@@ -56,8 +56,8 @@ class Assumptions:
     between: float = 25e9
     gpus_per_node: int = 8
     batch_per_gpu: int = 128
-    originals_per_core: float = 600.0
-    prepared_per_core: float = 1800.0
+    originals_per_core: float = 550.0
+    prepared_per_core: float = 900.0
     original_bytes: float = 115e3
     prepared_bytes: float = 28e3
 
