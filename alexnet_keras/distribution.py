@@ -79,12 +79,12 @@ def choose_strategy(name: str = "auto", replicas: int | None = None) -> Any:
                 f"Received: {keras.backend.backend()!r}"
             )
         return None
-    if name == "none" or (name == "auto" and replicas in (None, 1)):
-        if (replicas or 1) > 1:
-            raise ValueError(f"`replicas` must be 1 with strategy 'none'. Received: {replicas}")
-        if name == "none" or len(tf.config.list_physical_devices("GPU")) < 2 or replicas == 1:
-            return None
+    if name == "none" and (replicas or 1) > 1:
+        raise ValueError(f"`replicas` must be 1 with strategy 'none'. Received: {replicas}")
     gpus = len(tf.config.list_physical_devices("GPU"))
+    one = replicas == 1 or (replicas is None and gpus < 2)
+    if name == "none" or (name == "auto" and one):
+        return None
     if gpus:
         if (replicas or 1) > gpus:
             raise ValueError(

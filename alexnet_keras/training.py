@@ -494,12 +494,19 @@ def _prepare_keras(config, strategy, replicas):
 
 
 def _open(config: TrainingConfig) -> ImageDataset:
-    return open_dataset(
+    dataset = open_dataset(
         config.data,
         config.data_dir,
         validation_fraction=config.validation_fraction,
         skip_bad=config.skip_bad,
     )
+    missing = {"train", "validation"} - dataset.sizes.keys()
+    if missing:
+        raise DataError(
+            "The data must have pictures to train on and to validate with. "
+            f"Received: {dataset.name} without {' and '.join(sorted(missing))}"
+        )
+    return dataset
 
 
 def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:

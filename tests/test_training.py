@@ -387,6 +387,17 @@ def test_rate_rules(rule, rate):
     assert rates(config, [0.0]) == pytest.approx([rate])
 
 
+def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
+    from alexnet_keras import training
+
+    data = open_dataset(run.config.data)
+    data = dataclasses.replace(data, sizes={"validation": data.sizes["validation"]})
+    monkeypatch.setattr(training, "open_dataset", lambda *args, **kwargs: data)
+    with pytest.raises(DataError, match="to train on.*Received: .* without train"):
+        train(run.config, tmp_path / "new", verbose=0)
+    assert not (tmp_path / "new").exists()
+
+
 def test_log_is_a_csv_file(run):
     with open(run.folder / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
