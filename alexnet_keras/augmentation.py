@@ -16,7 +16,13 @@ from alexnet_keras.datasets import ImageDataset, checked, decode_image
 
 
 def square_side(image_size: int) -> int:
-    """Side in pixels of the square that crops are taken from: 256 for 227 (and 224)."""
+    """Side in pixels of the square that crops are taken from: 256 for 227 (and 224).
+
+    Example:
+
+    >>> square_side(227), square_side(128)
+    (256, 144)
+    """
     return 256 if image_size in (224, 227) else round(image_size * 256 / 227)
 
 
@@ -29,6 +35,14 @@ class ColorStatistics:
         deviations: standard deviations along the principal components, largest first, `(3,)`.
         components: principal components, one a column, `(3, 3)`.
         mean_image: mean of the central squares, `(side, side, 3)`; `None` if unknown.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> statistics = load_run("runs/openclipart-paper").statistics
+    >>> statistics.save("statistics.npz")
+    >>> bool((ColorStatistics.load("statistics.npz").mean == statistics.mean).all())
+    True
     """
 
     mean: np.ndarray
@@ -80,6 +94,13 @@ def color_statistics(
 
     Raises:
         DataError: if a picture cannot be decoded; the message names the first ones.
+
+    Example:
+
+    >>> from alexnet_keras import color_statistics, open_dataset
+    >>> statistics = color_statistics(open_dataset(), image_size=64)
+    >>> statistics.mean.shape, statistics.deviations.shape, statistics.components.shape
+    ((3,), (3,), (3, 3))
     """
     name = dataset.name.partition("/")[0].partition(":")[0]
     if name == "imagenet2012" and not dataset.in_files and mean == "color":
@@ -123,6 +144,12 @@ def central_square(image: tf.Tensor, side: int) -> tf.Tensor:
 
     Returns:
         float32 of shape `(side, side, 3)`, 0 to 255.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> central_square(tf.zeros((500, 375, 3), tf.uint8), 256).shape
+    TensorShape([256, 256, 3])
     """
     size = tf.shape(image)[:2]
     short = tf.reduce_min(size)
@@ -154,6 +181,13 @@ def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> 
 
     Returns:
         float32 of shape `(image_size, image_size, 3)`, 0 to 255.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> encoded = tf.io.encode_jpeg(tf.zeros((500, 375, 3), tf.uint8))
+    >>> crop_of_square(encoded, 227, tf.constant([0.0, 0.99])).shape  # the right top corner
+    TensorShape([227, 227, 3])
     """
     side = square_side(image_size)
 
@@ -238,6 +272,17 @@ def training_batches(
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`
         with the mean subtracted, and int64 `(batch,)`.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> batches = training_batches(
+    ...     run.open_dataset(), run.statistics, image_size=64, batch_size=32, seed=0
+    ... )
+    >>> images, labels = next(batches.as_numpy_iterator())
+    >>> images.shape, labels.shape
+    ((32, 64, 64, 3), (32,))
     """
     # By rows: adding along an axis of three numbers is slow.
     row = 3 * image_size
@@ -302,6 +347,16 @@ def evaluation_batches(
 
     Raises:
         ValueError: if `views` is neither 1 nor 10.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> batches = evaluation_batches(
+    ...     run.open_dataset(), "validation", run.statistics, image_size=64, batch_size=8, views=10
+    ... )
+    >>> next(batches.as_numpy_iterator())[0].shape
+    (8, 10, 64, 64, 3)
     """
     prepare = picture_preparation(statistics, image_size=image_size, mean=mean, views=views)
     return (
@@ -322,6 +377,13 @@ def picture_preparation(
 
     It takes uint8 `(height, width, 3)` and returns float32 `(image_size, image_size, 3)`, or `(10,
     image_size, image_size, 3)` for ten views.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> prepare = picture_preparation(IMAGENET_STATISTICS, image_size=227, views=10)
+    >>> prepare(tf.zeros((500, 375, 3), tf.uint8)).shape
+    TensorShape([10, 227, 227, 3])
     """
     if views not in (1, 10):
         raise ValueError(f"`views` must be 1 or 10. Received: {views!r}")

@@ -30,6 +30,12 @@ class Variant:
         biases: initial biases, one a layer.
         adaptive_pool: whether pool5 is averaged to 6 x 6, and dropout stands before the dense
             layers in place of behind them.
+
+    Example:
+
+    >>> from alexnet_keras import VARIANTS
+    >>> VARIANTS["paper"].filters, VARIANTS["single"].columns
+    ((96, 256, 384, 384, 256), 1)
     """
 
     source: str
@@ -118,6 +124,12 @@ class Augmentation:
             the paper says eigenvalues; its code, `convdata_jpeg.py`, uses their square roots, and
             divides the image by 1.1 afterwards, which is not done here.)
         mean: `"color"` or `"image"`, what is subtracted.
+
+    Example:
+
+    >>> from alexnet_keras import Augmentation
+    >>> Augmentation(mirror=False)
+    Augmentation(crop=True, mirror=False, color_noise=0.1, mean='color')
     """
 
     crop: bool = True
@@ -172,6 +184,12 @@ class TrainingConfig:
         seed: of the initial weights, the order, the augmentation and dropout.
         deterministic: use only operations that give the same bits each time, on a GPU too;
             slower. (On a CPU they do without.)
+
+    Example:
+
+    >>> from alexnet_keras import TrainingConfig
+    >>> TrainingConfig(batch_size=512, rate_rule="sqrt").first_rate
+    0.02
     """
 
     data: str = EMBEDDED

@@ -48,6 +48,13 @@ class ImageDataset:
         in_files: whether `source` gives paths, to be read, in place of encoded pictures.
         fingerprint: equal for equal data: of a folder, a digest of the splits' relative paths; of
             a TensorFlow Datasets set, its name and version.
+
+    Example:
+
+    >>> from alexnet_keras import open_dataset
+    >>> data = open_dataset()
+    >>> data.sizes["validation"], data.class_names[:2]
+    (337, ('animals', 'flags'))
     """
 
     name: str
@@ -156,6 +163,12 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: if the bytes are not such a file, or are cut off.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> decode_image(tf.io.encode_png(tf.zeros((40, 30, 1), tf.uint8))).shape
+    TensorShape([40, 30, 3])
     """
     start = tf.strings.substr(encoded, 0, 2)
     rgb = tf.cond(
@@ -265,7 +278,13 @@ def _embedded_path() -> Path:
 
 
 def is_folder(name: str) -> bool:
-    """Whether `open_dataset` would take the name for that of a folder."""
+    """Whether `open_dataset` would take the name for that of a folder.
+
+    Example:
+
+    >>> is_folder("openclipart"), is_folder("runs/openclipart-paper")
+    (False, True)
+    """
     return name != EMBEDDED and Path(name).is_dir()
 
 

@@ -67,6 +67,11 @@ def choose_strategy(name: str = "auto", replicas: int | None = None) -> Any:
         ValueError: for an unknown name, another backend than TensorFlow, or more replicas than
             GPUs.
         RuntimeError: if the CPU is to be split and TensorFlow has started.
+
+    Example:
+
+    >>> choose_strategy("none") is None
+    True
     """
     if name not in STRATEGIES:
         raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
@@ -125,6 +130,14 @@ def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     Returns:
         Batches of `(images, labels, weights)`, the weights float32 of shape `(batch,)`; for one
         replica the batches as they are.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> pictures = tf.zeros((3, 8, 8, 3)), tf.zeros(3, tf.int64)
+    >>> batches = tf.data.Dataset.from_tensor_slices(pictures).batch(32)
+    >>> [weights.numpy().round(2).tolist() for _, _, weights in for_replicas(batches, 2)]
+    [[1.33, 1.33, 1.33, 0.0]]
     """
     if replicas == 1:
         return batches

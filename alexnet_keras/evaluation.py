@@ -83,6 +83,13 @@ class Calibration:
             reaches from i / n, excluded, to (i + 1) / n.
         right: int64 `(bins,)`; how many of them were named rightly.
         confidence_sum: float64 `(bins,)`; the sum of those highest probabilities.
+
+    Example:
+
+    >>> calibration = Calibration.empty(bins=2)
+    >>> calibration.add(np.array([0.4, 0.8, 1.0]), np.array([True, True, False]))
+    >>> calibration.accuracy.tolist(), calibration.confidence.round(2).tolist()
+    ([1.0, 0.5], [0.4, 0.9])
     """
 
     pictures: np.ndarray
@@ -157,6 +164,17 @@ class Evaluation:
         confusion: int64 `(classes, classes)`; row the label, column the prediction.
         mistakes: the most confident wrong predictions, worst first.
         calibration: how often the network was right where it was how sure.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
+    >>> result.pictures, result.confusion.shape
+    (337, (10, 10))
+    >>> low, high = result.top1_interval
+    >>> low < result.top1_error < high
+    True
     """
 
     class_names: tuple[str, ...]
@@ -308,6 +326,13 @@ def evaluate(
         DataError: if there is no such split, it is empty, a picture cannot be decoded, or the
             model has another number of classes.
         ValueError: if the network's probabilities are not finite.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> evaluate(run.model, run.open_dataset(), run.statistics, batch_size=64).pictures
+    337
     """
     classes = len(dataset.class_names)
     if model.output_shape[-1] != classes:
@@ -364,6 +389,13 @@ def predict_views(model: keras.Model, images: np.ndarray, at_once: int = 128) ->
 
     Raises:
         ValueError: if they are not finite, as after training has diverged.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> model = load_run("runs/openclipart-paper").model
+    >>> predict_views(model, np.zeros((2, 10, 64, 64, 3), "float32")).shape
+    (2, 10)
     """
     flat = images.reshape((-1, *images.shape[-3:]))
     parts = [model.predict_on_batch(flat[i : i + at_once]) for i in range(0, len(flat), at_once)]
@@ -395,6 +427,16 @@ def predict(
     Yields:
         `(path, probabilities)`, float32 of shape `(classes,)`; in place of the probabilities a
         `DataError` where the file cannot be read or decoded.
+
+    Example:
+
+    >>> from PIL import Image
+    >>> from alexnet_keras import load_run, predict
+    >>> Image.new("RGB", (90, 80), "red").save("red.jpg")
+    >>> run = load_run("runs/openclipart-paper")
+    >>> for path, probabilities in predict(run.model, ["red.jpg"], run.statistics):
+    ...     print(path, probabilities.shape, probabilities.sum().round(3))
+    red.jpg (10,) 1.0
     """
     import tensorflow as tf
 
@@ -433,6 +475,15 @@ def write_report(
         evaluation: what to report.
         dataset, split: what was evaluated.
         log: the run's columns by epoch, as from `Run.log`.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> data = run.open_dataset()
+    >>> write_report("report", evaluate(run.model, data, run.statistics), data, "validation")
+    >>> len(list(Path("report").glob("*.png")))
+    4
     """
     from alexnet_keras import visualization  # matplotlib takes a second to import
 

@@ -323,6 +323,12 @@ def open_exported(path: str | Path) -> Exported | keras.Model:
     Raises:
         ValueError: if there is no such file.
         ImportError: if the runtime is missing; the message says which.
+
+    Example:
+
+    >>> from alexnet_keras import open_exported
+    >>> open_exported("runs/openclipart-paper/best.keras").output_shape
+    (None, 10)
     """
     path = Path(path)
     openers = {".keras": _open_keras, ".onnx": _open_onnx, ".tflite": _open_litert}
@@ -387,6 +393,14 @@ def accuracies(run: Run, path: str | Path, split: str = "validation") -> tuple[f
     Raises:
         DataError: if the data cannot be opened or its pictures decoded.
         ImportError: if the runtime is missing.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> before, after = accuracies(run, "runs/openclipart-paper/best.keras")
+    >>> before == after
+    True
     """
     dataset, exported = run.open_dataset(), open_exported(path)
     results = [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
+from rich.console import Console
 from rich.progress import track
 
 from alexnet_keras.augmentation import central_square
@@ -59,6 +60,13 @@ def prepare(
             other settings; nothing is written.
         DataError: if a picture cannot be decoded.
         ValueError: if a number is out of its range.
+
+    Example:
+
+    >>> from alexnet_keras import open_dataset, prepare
+    >>> written = prepare(open_dataset(), "squares", side=72)
+    >>> open_dataset("squares").sizes == open_dataset().sizes
+    True
     """
     for name, value, least, most in (
         ("side", side, 1, 65500),
@@ -92,7 +100,8 @@ def prepare(
         names = [f"{_NAME}-{split}.tfrecord-{i:05}-of-{count:05}" for i in range(count)]
         missing = [i for i, name in enumerate(names) if name not in shards]
         pictures = _squares(dataset, split, side, quality, pictures_per_shard, missing)
-        for i in track(missing, f"{split}, {len(missing)} of {count} files"):
+        about = f"{split}, {len(missing)} of {count} files"
+        for i in track(missing, about, console=Console(stderr=True)):
             (out / CHECKSUMS).unlink(missing_ok=True)  # the sign that all is done
             held = min(pictures_per_shard, size - i * pictures_per_shard)
             records = (_record(features, next(pictures)) for _ in range(held))

@@ -47,7 +47,13 @@ from alexnet_keras.optimizers import MomentumSGD
 
 
 def build_model(config: TrainingConfig, classes: int) -> keras.Model:
-    """The network of a configuration, with the initial weights that belong to its seed."""
+    """The network of a configuration, with the initial weights that belong to its seed.
+
+    Example:
+
+    >>> build_model(TrainingConfig(image_size=64, width=0.05), classes=10).output_shape
+    (None, 10)
+    """
     keras.utils.set_random_seed(config.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(PRECISIONS[config.precision])
@@ -251,6 +257,13 @@ class Run:
         model: the network with its best weights.
         fingerprint: of the data, see `ImageDataset`.
         dataset: the data, where it is open already.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> sorted(run.log())
+    ['epoch', 'learning_rate', 'loss', 'top1', 'top5', 'val_loss', 'val_top1', 'val_top5']
     """
 
     folder: Path
@@ -341,6 +354,12 @@ def load_run(folder: str | Path, which: str = "best") -> Run:
 
     Raises:
         DataError: if the folder does not hold a run.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> load_run("runs/openclipart-paper", "last").model.output_shape
+    (None, 10)
     """
     folder = Path(folder)
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
@@ -393,6 +412,14 @@ def train(
         OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
         ValueError: if the network cannot be built with this configuration, or the strategy or the
             replicas are not to be had.
+
+    Example:
+
+    >>> from alexnet_keras import TrainingConfig, train
+    >>> config = TrainingConfig(image_size=64, width=0.05, epochs=1)
+    >>> run = train(config, "runs/small", verbose=0)
+    >>> len(run.log()["loss"])
+    1
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -460,6 +487,13 @@ def resume(
         DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
             changed since; nothing is written.
         Others: as `train`.
+
+    Example:
+
+    >>> from alexnet_keras import resume
+    >>> run = resume("runs/openclipart-paper", verbose=0)  # it had ended: nothing is left to do
+    >>> len(run.log()["loss"])
+    1
     """
     folder = Path(folder)
     config, class_names, fingerprint = read_config(folder)

@@ -27,6 +27,13 @@ def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
     Args:
         log: columns `loss`, `top1`, `top5` and the same with `val_`, as from `Run.log`.
         title: of the figure.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> figure = plot_curves(load_run("runs/openclipart-paper").log())
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss, nats', 'error, %']
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -54,6 +61,13 @@ def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
     Args:
         evaluation: from `evaluate`.
         title: of the figure.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
+    >>> plot_confusion(result, "Validation").savefig("confusion.png")
     """
     names, counts = evaluation.class_names, evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -81,6 +95,13 @@ def plot_classes(evaluation: Evaluation, title: str = "", most: int = 40) -> Fig
         evaluation: from `evaluate`.
         title: of the figure.
         most: of more classes, only those of the lowest recall are shown.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
+    >>> plot_classes(result, "Validation").savefig("per_class.png")
     """
     labelled = np.flatnonzero(evaluation.confusion.sum(axis=1))
     order = labelled[np.argsort(evaluation.recall[labelled], kind="stable")][:most]
@@ -127,6 +148,13 @@ def plot_reliability(evaluation: Evaluation, title: str = "") -> Figure:
     Args:
         evaluation: from `evaluate`.
         title: of the figure.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
+    >>> plot_reliability(result, "Validation").savefig("reliability.png")
     """
     calibration = evaluation.calibration
     some = calibration.pictures > 0
@@ -170,6 +198,14 @@ def plot_mistakes(
         evaluation: of this split of this data set.
         dataset, split: where the pictures are.
         title: of the figure.
+
+    Example:
+
+    >>> from alexnet_keras import evaluate, load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> data = run.open_dataset()
+    >>> result = evaluate(run.model, data, run.statistics, mistakes=4)
+    >>> plot_mistakes(result, data).savefig("mistakes.png")
     """
     examples = dataset.examples_at(split, [mistake.index for mistake in evaluation.mistakes])
     captions = [
@@ -191,6 +227,12 @@ def plot_pictures(
         captions: as many.
         title: of the figure.
         columns: pictures a row.
+
+    Example:
+
+    >>> pictures = [np.zeros((8, 8, 3), "uint8")] * 4
+    >>> len(plot_pictures(pictures, ["a", "b", "c", "d"], columns=2).axes)
+    4
     """
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(2.2 * columns, 2.5 * rows), layout="constrained")
@@ -487,6 +529,14 @@ def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "")
         neighbors: from `nearest_neighbors`.
         dataset: where the pictures are.
         title: of the figure.
+
+    Example:
+
+    >>> from alexnet_keras import load_run, nearest_neighbors
+    >>> run = load_run("runs/openclipart-paper")
+    >>> data = run.open_dataset()
+    >>> neighbors = nearest_neighbors(run.model, data, run.statistics, [0, 5])
+    >>> plot_neighbors(neighbors, data).savefig("neighbors.png")
     """
     count = neighbors.indices.shape[1]
     figure = Figure(
