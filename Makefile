@@ -25,7 +25,7 @@ run: $(VENV)/installed  ## train AlexNet on the embedded pictures and write a re
 test: $(VENV)/installed-test  ## lint, and run all the tests, notebooks included
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-test  ## format and lint, notebooks included
 	$(BIN)/ruff format
