@@ -48,5 +48,6 @@ def test_pages_are_those_of_the_results():
 
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == summary(RESULTS)
     readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
-    for table in saved_tables(RESULTS / "inference.json").values():
+    tables = [saved_tables(RESULTS / "training.json")["Training step, float32"]]
+    for table in [*tables, *saved_tables(RESULTS / "inference.json").values()]:
         assert table in readme
