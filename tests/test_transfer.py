@@ -96,7 +96,7 @@ def test_optimizer_multiplies_the_rate_of_a_layer():
     for step in gradients:
         optimizer.apply([keras.ops.convert_to_tensor(g) for g in step], model.trainable_variables)
     for variable, w in zip(model.trainable_variables, expected):
-        np.testing.assert_allclose(variable, w, rtol=1e-6)
+        np.testing.assert_allclose(variable, w, rtol=1e-6, atol=1e-7)
 
 
 def test_optimizer_with_factors_is_saved(tmp_path):
@@ -209,8 +209,8 @@ def test_resumed_run_needs_the_weights_no_more(steps, config, old, tmp_path, mon
             train(config, tmp_path / "cut", checkpoint_steps=2, verbose=0)
     shutil.rmtree(tmp_path / "old")
     resume(tmp_path / "cut", checkpoint_steps=2, verbose=0)
-    logs = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("cut", "straight")]
-    assert [row.rpartition(",") for row in logs[0]] == [row.rpartition(",") for row in logs[1]]
+    logs = [(tmp_path / run / "log.csv").read_bytes() for run in ("cut", "straight")]
+    assert logs[0] == logs[1]
     ours, theirs = (np.load(tmp_path / run / CHECKPOINT) for run in ("cut", "straight"))
     assert ours.files == theirs.files
     for name in set(ours.files) - {"about"}:
@@ -335,7 +335,7 @@ HOW = {
 
 @pytest.mark.parametrize("how", HOW)
 def test_other_backends_and_replicas_agree(how, config, old, tmp_path):
-    """One step without dropout, from the same weights but for fc8's random ones, in whose place come others."""
+    """One step without dropout; fc8 begins with the same numbers, not with those of the seed."""
     environment, more = HOW[how]
     if environment:
         pytest.importorskip(how)
