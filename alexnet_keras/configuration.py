@@ -161,8 +161,8 @@ class TrainingConfig:
         variant, width, normalization, columns, activation, overlapping, dropout, initialization:
             see `AlexNet`.
         from_weights: a run's folder (its best weights), a `.keras` file, or a published file that
-            `load_weights` reads: where all layers but fc8 begin; `None` to begin from nothing. See
-            `alexnet_keras.transfer`.
+            `load_weights` reads: all layers but fc8 begin with its weights, and the mean that its
+            network knows is subtracted from the pictures; `None` to begin from nothing.
         freeze: one of `FREEZABLE`: up to this layer, those that were taken over stay as they are;
             `None` for none.
         transfer_rate: factor of the learning rate for the layers that were taken over. fc8, which
