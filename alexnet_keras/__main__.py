@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alexnet_keras import __version__
 from alexnet_keras.configuration import (
+    FREEZABLE,
     PRECISIONS,
     RATE_RULES,
     STRATEGIES,
@@ -103,6 +104,20 @@ def _parser() -> argparse.ArgumentParser:
         help="initial weights: He et al.'s, or the variant's own, made for full width",
     )
     network.add_argument("--seed", type=int, default=defaults.seed, help="of everything at random")
+    network.add_argument(
+        "--from-weights",
+        metavar="RUN_OR_FILE",
+        help="all layers but fc8 from a run, a .keras file or published weights",
+    )
+    network.add_argument(
+        "--freeze", choices=FREEZABLE, help="last of those layers that stay as they are"
+    )
+    network.add_argument(
+        "--transfer-rate",
+        type=float,
+        default=defaults.transfer_rate,
+        help="factor of the learning rate for those layers, less those that stay as they are",
+    )
     recipe = train.add_argument_group("recipe")
     recipe.add_argument("--epochs", type=int, default=defaults.epochs, help="passes over the data")
     recipe.add_argument("--batch-size", type=int, default=defaults.batch_size, help="pictures")

@@ -172,6 +172,11 @@ class Checkpoints(keras.callbacks.Callback):
         self.pending = None
         self.seconds, self.started = 0.0, time.perf_counter()
 
+    def begin(self, model: keras.Model) -> None:
+        """Writes a checkpoint of a model that has not been trained yet."""
+        self.set_model(model)
+        self._save(0, 0)
+
     def resume(self, about: dict[str, Any], restore: Callable[[], None]) -> None:
         """Takes the position of a checkpoint; the values are given when training begins."""
         self.epoch, self.step, self.seconds = about["epoch"], about["step"], about["seconds"]

@@ -157,6 +157,9 @@ work better."""
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """Keras's dtype policy, by the name used here."""
 
+FREEZABLE = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+"""The layers that can be the last one whose weights stay as they are; fc8 is always learned."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -169,6 +172,13 @@ class TrainingConfig:
         data, data_dir, validation_fraction, skip_bad: see `open_dataset`.
         variant, width, normalization, columns, activation, overlapping, dropout, initialization:
             see `AlexNet`.
+        from_weights: a run's folder (its best weights), a `.keras` file, or a published file that
+            `load_weights` reads: all layers but fc8 begin with its weights, and the mean that its
+            network knows is subtracted from the pictures; `None` to begin from nothing.
+        freeze: one of `FREEZABLE`: up to this layer, those that were taken over stay as they are;
+            `None` for none.
+        transfer_rate: factor of the learning rate for the layers that were taken over. fc8, which
+            is new, learns at the full rate.
         image_size: side in pixels of the crops that the network sees; at least 64.
         epochs: passes over the training set.
         batch_size: pictures a step.
@@ -204,6 +214,9 @@ class TrainingConfig:
     overlapping: bool = True
     dropout: float = 0.5
     initialization: str = "he"
+    from_weights: str | None = None
+    freeze: str | None = None
+    transfer_rate: float = 1.0
     image_size: int = 128
     epochs: int = 40
     batch_size: int = 32
@@ -226,7 +239,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
-        for name in ("learning_rate", "weight_decay"):
+        for name in ("learning_rate", "weight_decay", "transfer_rate"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a number of at least 0. Received: {value!r}")
@@ -239,6 +252,7 @@ class TrainingConfig:
             ("precision", tuple(PRECISIONS)),
             ("rate_rule", tuple(RATE_RULES)),
             ("variant", tuple(VARIANTS)),
+            ("freeze", (None, *FREEZABLE)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -247,6 +261,12 @@ class TrainingConfig:
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise ValueError(
                 f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"
+            )
+        if self.from_weights is None and (self.freeze is not None or self.transfer_rate != 1):
+            raise ValueError(
+                "`freeze` and `transfer_rate` must come with `from_weights`, whose layers they are "
+                f"for. Received: freeze={self.freeze!r}, transfer_rate={self.transfer_rate!r} and "
+                "no `from_weights`"
             )
         _ = self.augmentation  # checks its own
 

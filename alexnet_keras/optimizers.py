@@ -24,6 +24,8 @@ class MomentumSGD(keras.optimizers.SGD):
         learning_rate: number or schedule.
         momentum: at least 0 and less than 1.
         coupled_weight_decay: at least 0.
+        rate_factors: factors of the learning rate by the name of a layer, at least 0; 1 for those
+            that are not named. The decay of the formula's `learning_rate * w` is multiplied too.
         **kwargs: as for `keras.optimizers.SGD`.
 
     Example:
@@ -41,6 +43,7 @@ class MomentumSGD(keras.optimizers.SGD):
         learning_rate: Any = 0.01,
         momentum: float = 0.9,
         coupled_weight_decay: float = 0.0005,
+        rate_factors: dict[str, float] | None = None,
         name: str = "MomentumSGD",
         **kwargs,
     ):
@@ -50,14 +53,33 @@ class MomentumSGD(keras.optimizers.SGD):
                 "`coupled_weight_decay` must be a number of at least 0. "
                 f"Received: {coupled_weight_decay!r}"
             )
+        for layer, factor in (rate_factors or {}).items():
+            if not 0 <= factor < math.inf:
+                raise ValueError(
+                    "`rate_factors` must be numbers of at least 0. "
+                    f"Received: {factor!r} for {layer}"
+                )
         self.coupled_weight_decay = coupled_weight_decay
+        self.rate_factors = dict(rate_factors or {})
+
+    def build(self, variables):
+        super().build(variables)
+        # The path of a variable ends in its layer's name and its own, as in conv1/kernel.
+        layers = [f"/{variable.path}".split("/")[-2] for variable in variables]
+        self._factors = tuple(self.rate_factors.get(layer, 1.0) for layer in layers)
 
     def update_step(self, gradient, variable, learning_rate):
         # Kernels have two axes or more; biases and the scales of batch normalization one.
         if len(variable.shape) > 1:
             decay = keras.ops.cast(self.coupled_weight_decay, variable.dtype)
             gradient = keras.ops.cast(gradient, variable.dtype) + decay * variable
-        super().update_step(gradient, variable, learning_rate)
+        # By index: what replicas update are their own copies, which have no path.
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
-        return {**super().get_config(), "coupled_weight_decay": self.coupled_weight_decay}
+        return {
+            **super().get_config(),
+            "coupled_weight_decay": self.coupled_weight_decay,
+            "rate_factors": dict(self.rate_factors),
+        }

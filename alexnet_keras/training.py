@@ -29,7 +29,7 @@ from alexnet_keras.checkpoint import (
     require_room,
     stopping_on_signals,
 )
-from alexnet_keras.configuration import PRECISIONS, TrainingConfig
+from alexnet_keras.configuration import PRECISIONS, VARIANTS, TrainingConfig
 from alexnet_keras.datasets import DataError, ImageDataset, is_folder, open_dataset
 from alexnet_keras.distribution import (
     Loss,
@@ -44,6 +44,8 @@ from alexnet_keras.distribution import (
 from alexnet_keras.files import write_file, write_json
 from alexnet_keras.model import AlexNet
 from alexnet_keras.optimizers import MomentumSGD
+from alexnet_keras.transfer import NEW, freeze, rate_factors
+from alexnet_keras.weights import PUBLISHED_MEANS, load_weights
 
 
 def build_model(config: TrainingConfig, classes: int) -> keras.Model:
@@ -410,8 +412,8 @@ def train(
         DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
         Interrupted: after a signal; the state is kept.
         OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
-        ValueError: if the network cannot be built with this configuration, or the strategy or the
-            replicas are not to be had.
+        ValueError: if the network cannot be built with this configuration, the weights to begin
+            with do not fit it, or the strategy or the replicas are not to be had.
 
     Example:
 
@@ -440,8 +442,12 @@ def train(
             )
     if config.data_dir is not None:
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
+    if config.from_weights is not None:
+        config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
     model = _compiled(config, len(dataset.class_names), devices)
+    means = _take_over(model, config) if config.from_weights else {}
     statistics = color_statistics(dataset, config.image_size, config.mean)
+    statistics = dataclasses.replace(statistics, **means)
     if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
@@ -508,6 +514,8 @@ def resume(
     model = _compiled(config, len(class_names), devices)
     path = folder / CHECKPOINT
     state = load_state(path, model) if path.exists() else None
+    if state is None and config.from_weights:  # cut off before the first step
+        _take_over(model, config)
     require_room(model, folder)
     return _fit(
         config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
@@ -543,13 +551,68 @@ def _open(config: TrainingConfig) -> ImageDataset:
     return dataset
 
 
+def _take_over(model: keras.Model, config: TrainingConfig) -> dict[str, np.ndarray | None]:
+    """Gives a network the weights of `config.from_weights`, all layers' but those of fc8.
+
+    A `.keras` file in a run's folder is taken as that run's.
+
+    Returns:
+        What replaces the means of the `ColorStatistics`: those that the network knows. Nothing for
+        a `.keras` file of no run, whose means are not known.
+
+    Raises:
+        ValueError: if the weights cannot be read, do not fit, or are those of a network that
+            computes something else with them; the model is then unchanged.
+    """
+    path = Path(config.from_weights)
+    folder = path if path.is_dir() else path.parent
+    means = {}
+    if path.is_dir() or (path.suffix == ".keras" and (folder / "config.json").is_file()):
+        _require_same_network(config, read_config(folder)[0], folder)
+        statistics = _read_statistics(folder)
+        means = {"mean": statistics.mean, "mean_image": statistics.mean_image}
+    elif path.suffix not in (".keras", ".h5"):  # published
+        if config.mean != "color":
+            raise ValueError(
+                "`mean` must be 'color' with published weights, which have no mean image. "
+                f"Received: {config.mean!r} with {path}"
+            )
+        if config.variant in PUBLISHED_MEANS:  # else they do not fit
+            means = {"mean": np.array(PUBLISHED_MEANS[config.variant], "float32")}
+    file = path / "best.keras" if path.is_dir() else path
+    load_weights(model, file, config.variant, skip=(NEW,))
+    return means
+
+
+def _require_same_network(config, source, folder):
+    """What the shapes of the weights do not tell."""
+    names = ["variant", "activation", "normalization", "overlapping", "mean"]
+    if config.mean == "image":
+        names.append("image_size")  # that of the mean image
+    for name in names:
+        expected, received = (
+            VARIANTS[c.variant].normalization
+            if name == "normalization" and c.normalization is None
+            else getattr(c, name)
+            for c in (source, config)
+        )
+        if expected != received:
+            raise ValueError(
+                f"`{name}` must be that of the run whose weights are taken over, {expected!r}. "
+                f"Received: {received!r} with {folder}"
+            )
+
+
 def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
     """The network with its optimizer, on the devices."""
     with scope(devices):
         model = build_model(config, classes)
+        if config.freeze:
+            freeze(model, config.freeze)
         # A metric called "loss" is shown in the place of the mean of the loss.
         metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
-        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay)
+        factors = rate_factors(model, config.transfer_rate) if config.from_weights else {}
+        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay, factors)
         model.compile(
             optimizer,
             keras.losses.SparseCategoricalCrossentropy(),
@@ -592,6 +655,8 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         if isinstance(plateau, _Plateau):
             plateau.restore(about["plateau"])
         checkpoints.resume(about, restore)
+    elif config.from_weights:  # which need not be there when the run is resumed
+        checkpoints.begin(model)
     # Rows of epochs that the checkpoint does not know are written again.
     write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
     common = {"image_size": config.image_size, "batch_size": config.batch_size}

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import keras
@@ -51,7 +51,9 @@ _TORCHVISION_NAMES = {
 _SEE = {"fc6": " (its inputs follow from `input_shape`)", "fc8": " (see `classes`)"}
 
 
-def load_weights(model: keras.Model, path: str | Path, variant: str) -> None:
+def load_weights(
+    model: keras.Model, path: str | Path, variant: str, *, skip: Collection[str] = ()
+) -> None:
     """Copies the weights of a file into a network, all of them or none.
 
     By the ending of the file's name, it is
@@ -72,6 +74,8 @@ def load_weights(model: keras.Model, path: str | Path, variant: str) -> None:
         path: the file.
         variant: the model's variant; only the one that a published file was trained as computes
             what it was trained to, though others have layers of the same shapes.
+        skip: names of layers that keep the weights they have, such as fc8 for other classes; the
+            file's may be of any shape. (A `.weights.h5` file must fit all the same.)
 
     Raises:
         ValueError: if there is no such file, it cannot be read, a tensor is missing, unknown or of
@@ -92,7 +96,7 @@ def load_weights(model: keras.Model, path: str | Path, variant: str) -> None:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"`weights` must be the path of a file that exists. Received: {path}")
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    layers = {la.name: la for la in model.layers if la.weights and la.name not in skip}
     if path.name.endswith((".keras", ".weights.h5")):
         new = _of_keras(model, layers, path)
     else:

@@ -52,3 +52,31 @@ def test_pages_are_those_of_the_results():
     tables = [saved_tables(RESULTS / "training.json")["Training step, float32"]]
     for table in [*tables, *saved_tables(RESULTS / "inference.json").values()]:
         assert table in readme
+
+
+def test_transfer_runs_and_goes_on(tmp_path, capsys):
+    from benchmarks import transfer
+
+    arguments = ["--miniature", "--out", str(tmp_path)]
+    transfer.main(arguments)
+    lines = (tmp_path / "transfer.jsonl").read_text()
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert [row["way"] for row in rows] == list(transfer.WAYS)
+    assert all(len(row["errors"]) == 1 and 0 < row["errors"][0] < 1 for row in rows)
+    said = capsys.readouterr().out
+    (tmp_path / "transfer.jsonl").write_text(lines + '{"cut')
+    transfer.main([*arguments, "--plot-only"])
+    again = capsys.readouterr().out
+    assert again and said.endswith(again)
+    assert all(f"| {way} | 1 | " in again for way in transfer.WAYS)
+    assert (tmp_path / "transfer.png").stat().st_size > 10_000
+
+
+def test_epochs_to_reach_an_error():
+    import numpy as np
+
+    from benchmarks.transfer import epochs_to_reach
+
+    errors = np.array([[0.9, 0.5, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]])
+    assert epochs_to_reach(errors, 0.5) == [2, None]
+    assert epochs_to_reach(errors, 0.9) == [1, 1]
