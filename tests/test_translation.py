@@ -127,3 +127,48 @@ class TestTool:
     def test_translation_of_nothing(self):
         with pytest.raises(ValueError, match="Received: 99_nothing"):
             translate.english_cells("99_nothing")
+
+
+class Section:
+    """What a section of a README has in common in all languages."""
+
+    def __init__(self, text):
+        self.code = re.findall("^```.*?^```", text, re.MULTILINE | re.DOTALL)
+        text = re.sub("^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        self.names = sorted(re.findall("`([^`]+)`", text))
+        self.links = sorted(re.findall(r"\]\(([^)]+)\)|<(https?:[^>]+)>", text))
+        prose = re.sub(r"`[^`]+`|\]\([^)]+\)|<http[^>]+>", "", text)
+        self.figures = sorted(re.findall(r"\d+(?:[.,]\d+)*", prose))
+        self.tables = [
+            [re.findall(r"`[^`]+`|\d+(?:[.,]\d+)*", cell) for cell in row.split("|")]
+            for row in re.findall(r"^\|.*\|$", text, re.MULTILINE)
+        ]
+
+
+class TestReadme:
+    @pytest.fixture(scope="class")
+    def both(self):
+        texts = [(ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md")]
+        english, chinese = texts
+        assert "\n\n[简体中文](README.zh-CN.md)\n\n" in english
+        assert "\n\n[English](README.md)\n\n" in chinese
+        own = "已译成中文的笔记在 `notebooks/zh/` 中：正文是中文，代码和输出与英文版相同。\n"
+        assert own in chinese  # the only sentence that the original lacks
+        english = english.replace("[简体中文](README.zh-CN.md)", "")
+        chinese = chinese.replace("[English](README.md)", "").replace(own, "")
+        return [re.split(r"^(#+) .*\n", text, flags=re.MULTILINE) for text in (english, chinese)]
+
+    def test_headings_are_the_same(self, both):
+        english, chinese = both
+        assert len(english) > 20
+        assert english[1::2] == chinese[1::2]
+
+    @pytest.mark.parametrize("what", ["code", "names", "links", "figures", "tables"])
+    def test_sections_hold_the_same(self, both, what):
+        english, chinese = both
+        found = 0
+        for ours, theirs in zip(english[2::2], chinese[2::2]):
+            expected = getattr(Section(ours), what)
+            assert getattr(Section(theirs), what) == expected
+            found += len(expected)
+        assert found >= 8
