@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import alexnet_keras
+from notebooks import look
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,3 +116,33 @@ def test_nothing_is_fetched_from_elsewhere(site):
         text = path.read_text("utf-8")
         assert not re.search(r"<(script|link)[^>]+(src|href)=\"https?:", text), path
         assert 'name="viewport"' in text, path
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if look.find_browser() is None:
+        pytest.skip("there is no Chromium or Chrome")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=look.find_browser(), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pages_fit_the_screen(chromium, site, width):
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    for path in sorted(site.rglob("*.html")):
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
+    page.close()
+
+
+@pytest.mark.parametrize("words", ["overlapping pooling", "wilson_interval", "局部响应归一化"])
+def test_search_finds(chromium, site, words):
+    page = chromium.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q={words}", wait_until="domcontentloaded")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    page.close()
