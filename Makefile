@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint notebooks data constraints clean
+.PHONY: help run test lint notebooks site data constraints clean
 
 help:  ## print this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ $(VENV)/installed: requirements.txt constraints.txt pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed requirements-test.txt
 	$(PIP) -r requirements-test.txt
+	touch $@
+
+$(VENV)/installed-site: $(VENV)/installed requirements-site.txt
+	$(PIP) -r requirements-site.txt
 	touch $@
 
 run: $(VENV)/installed  ## train AlexNet on the embedded pictures and write a report under runs/
@@ -35,10 +39,14 @@ notebooks: $(VENV)/installed-test  ## run the notebooks again and keep their out
 	$(BIN)/python notebooks/links.py
 	$(BIN)/python notebooks/refresh.py
 
+site: $(VENV)/installed-site  ## write the web edition, of the outputs that are kept, into site/
+	rm -rf site
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m sphinx -W --keep-going -E -q -c docs -d build/doctrees . site
+
 constraints:  ## resolve the exact versions anew (needs uv)
 	grep -v '^torch' requirements-backends.txt | uv pip compile --universal --python-version 3.10 --upgrade \
 		--no-annotate --no-header --no-emit-find-links \
-		requirements.txt requirements-test.txt - -o constraints.txt
+		requirements.txt requirements-test.txt requirements-site.txt - -o constraints.txt
 
 clean:  ## remove .venv
 	rm -rf $(VENV)
