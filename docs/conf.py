@@ -83,7 +83,7 @@ def add_contents(app, docname, source):
         pages = ["docs/api", "docs/scale", "benchmarks/results/README", "data/README"]
         source[0] += contents("Reference", [("", page) for page in pages])
         source[0] += contents("Project", [("", "CHANGELOG"), ("", "CONTRIBUTING")])
-        entries = [("", "README.zh-CN"), *(("", _docname(path)) for path in chinese)]
+        entries = [("简介", "README.zh-CN"), *(("", _docname(path)) for path in chinese)]
         source[0] += contents("中文", entries)
     if docname == "docs/api":
         source[0] += "".join(

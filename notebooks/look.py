@@ -2,8 +2,8 @@
 
 `python -m notebooks.look FOLDER` renders every notebook with its kept outputs to HTML and takes
 pictures of it from top to bottom, at a wide page's width and at that of GitHub:
-`FOLDER/01_architecture-1200-01.png` and so on. It needs a Chromium or Chrome and the package
-`playwright` (`requirements-site.txt`).
+`FOLDER/01_architecture-1200-01.png` and so on. Formulas stay as they are written. It needs a
+Chromium or Chrome and the package `playwright` (`requirements-site.txt`).
 """
 
 import argparse

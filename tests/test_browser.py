@@ -106,9 +106,12 @@ def test_run_all_cells(chromium, lab, name):
     )
     page = chromium.new_page(viewport={"width": 1200, "height": 1000})
     page.goto(f"{lab}/lab/tree/{path.name}?token=course&reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
-    assert page.locator(".jp-Notebook .jp-CodeCell").count() == len(cells)
+    page.wait_for_function(
+        "number => document.querySelectorAll('.jp-Notebook .jp-CodeCell').length === number",
+        arg=len(cells),
+        timeout=120_000,
+    )
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
     assert page.locator(".jp-OutputArea-output").count() == 0
 
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -124,10 +127,7 @@ def test_run_all_cells(chromium, lab, name):
         timeout=SECONDS * 1000,
     )
     page.wait_for_timeout(1000)  # for the last picture
-    errors = page.locator(
-        "[data-mime-type='application/vnd.jupyter.error'],"
-        "[data-mime-type='application/vnd.jupyter.stderr']"
-    ).all_inner_texts()
+    errors = page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
     shown = page.evaluate(
         """[...document.querySelectorAll(".jp-OutputArea-output img")].filter(image =>
             image.complete && image.naturalWidth > 100 && image.getBoundingClientRect().width > 100
