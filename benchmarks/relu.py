@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{activation}, rate {rate:g}, seed {seed}: {runs[-1].epochs:.2f} epochs", flush=True)
 
     for activation in ACTIVATIONS:
-        for rate in RATES:
+        for rate in RATES[:2] if args.miniature else RATES:
             run(activation, rate, 0)
         for seed in range(1, 1 + args.repetitions):
             run(activation, best_rate(runs, activation), seed)
