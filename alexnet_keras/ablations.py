@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import statistics
+import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -355,15 +356,18 @@ def read_lines(path: str | Path, kind: type[Line]) -> list[Line]:
 
 
 def _require_type(name: str, value: Any, annotation: Any) -> None:
-    kind = typing.get_origin(annotation) or annotation
-    kinds = (int, float) if kind is float else (kind,)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r}")
-    if kind is float and not math.isfinite(value):
+    union = isinstance(annotation, types.UnionType)
+    alternatives = typing.get_args(annotation) if union else [annotation]
+    kinds = [typing.get_origin(kind) or kind for kind in alternatives]
+    if float in kinds:
+        kinds.append(int)
+    if not isinstance(value, tuple(kinds)) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{name} must be of type {kinds[0].__name__}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, not {value!r}")
-    if kind is list:
+    if isinstance(value, list):
         for item in value:
-            _require_type(f"an item of {name}", item, typing.get_args(annotation)[0])
+            _require_type(f"an item of {name}", item, *typing.get_args(annotation))
 
 
 def append_line(path: Path, line: Any) -> None:

@@ -4,7 +4,6 @@ import argparse
 import csv
 import functools
 import importlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -22,6 +21,12 @@ def _lines(module: str, source: Path, path: Path) -> None:
 
     script = importlib.import_module(f"benchmarks.{module}")
     script.plot(read_lines(source, script.Run), path)
+
+
+def _transfer(source: Path, path: Path) -> None:
+    from benchmarks import transfer
+
+    transfer.plot(transfer.read(source), path)
 
 
 def _scaling(source: Path, path: Path) -> None:
@@ -45,11 +50,10 @@ DRAWN_BY = {
     "ablations.jsonl": _ablations,
     "relu.jsonl": functools.partial(_lines, "relu"),
     "lrn_claim.jsonl": functools.partial(_lines, "lrn_claim"),
+    "transfer.jsonl": _transfer,
     "scaling.json": _scaling,
     "imagenette-160px.csv": _curves,
 }
-if importlib.util.find_spec("benchmarks.transfer"):
-    DRAWN_BY["transfer.jsonl"] = functools.partial(_lines, "transfer")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -200,6 +200,26 @@ def test_lines_of_another_schema_are_refused(tmp_path, change, said):
         read_results(tmp_path)
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+    name: str | None
+    errors: list[float]
+    right: bool = True
+
+
+def test_types_of_lines(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    good = [Line(None, [0.5, 1]), Line("a", [])]
+    for line in good:
+        append_line(path, line)
+    assert ablations.read_lines(path, Line) == good
+    for bad in (Line(1, []), Line("a", ["b"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
+        path.unlink()
+        append_line(path, bad)
+        with pytest.raises(DataError, match="must have the fields of Line. Received: line 1 of"):
+            ablations.read_lines(path, Line)
+
+
 def test_lines_come_back(tmp_path):
     runs = [result("base", s, 0.5, config={"width": 0.05}) for s in range(2)]
     for run in runs:

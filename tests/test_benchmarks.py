@@ -1,7 +1,9 @@
 """That each benchmark runs, at a tiny size. What it measures is not tested."""
 
+import dataclasses
 import importlib
 import json
+from typing import Any
 
 import pytest
 
@@ -98,21 +100,31 @@ def test_difference_of_normalization():
     assert "+6.0 points" in sentence(runs) and sentence(runs).endswith("agrees.")
 
 
-SCHEMAS = {
-    "ablations.jsonl": ("alexnet_keras.ablations", "Result"),
-    "relu.jsonl": ("benchmarks.relu", "Run"),
-    "lrn_claim.jsonl": ("benchmarks.lrn_claim", "Run"),
-}
+@dataclasses.dataclass(frozen=True)
+class TransferLine:
+    way: str
+    seed: int
+    recipe: dict[str, Any]
+    weights: str | None
+    errors: list[float]
+    seconds: float
+    machine: dict[str, Any]
 
 
 def test_committed_lines_have_their_schema():
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.ablations import Result, read_lines
+    from benchmarks import lrn_claim, relu
     from benchmarks.harness import RESULTS
 
+    schemas = {
+        "ablations.jsonl": Result,
+        "relu.jsonl": relu.Run,
+        "lrn_claim.jsonl": lrn_claim.Run,
+        "transfer.jsonl": TransferLine,
+    }
     for path in RESULTS.glob("*.jsonl"):
-        module, kind = SCHEMAS[path.name]
-        lines = read_lines(path, getattr(importlib.import_module(module), kind))
-        assert lines and path.with_suffix(".png").exists()
+        assert read_lines(path, schemas[path.name])
+        assert path.with_suffix(".png").exists()
 
 
 def test_plots_are_drawn_again(tmp_path, capsys):
