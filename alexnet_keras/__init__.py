@@ -49,6 +49,7 @@ _NAMES = {
         "receptive_field",
         "strongest_patches",
     ),
+    "alexnet_keras.ablations": ("ablate",),
     "alexnet_keras.export": ("export_model", "open_exported"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -192,6 +192,8 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", type=Path, metavar="RUN", help="go on with a run that was cut off, as it was"
     )
 
+    _add_ablate(command("ablate", _ablate, "switch each of the paper's ideas off, and compare"))
+
     prepare = command("prepare", _prepare, "scale a data set's pictures once, for faster training")
     _add_data_options(prepare)
     prepare.add_argument(
@@ -239,6 +241,38 @@ def _parser() -> argparse.ArgumentParser:
             "--weights", choices=("best", "last"), default="best", help="of which epoch"
         )
     return parser
+
+
+def _add_ablate(parser):
+    defaults = TrainingConfig()
+    _add_data_options(parser)
+    recipe = parser.add_argument_group("network and recipe")
+    for name, kind, text in (
+        ("width", float, "factor of maps and units"),
+        ("image-size", int, "pixels, at least 64"),
+        ("epochs", int, "passes over the data"),
+        ("batch-size", int, "pictures"),
+        ("learning-rate", float, "at the start"),
+    ):
+        default = getattr(defaults, name.replace("-", "_"))
+        recipe.add_argument(f"--{name}", type=kind, default=default, help=text)
+    recipe.add_argument(
+        "--schedule",
+        choices=("plateau", "cosine", "constant"),
+        default="cosine",
+        help="of the learning rate; plateau would not be the same in all the runs",
+    )
+    runs = parser.add_argument_group("runs")
+    runs.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a run for each")
+    runs.add_argument(
+        "--conditions",
+        nargs="+",
+        metavar="NAME",
+        help="of ablations.CONDITIONS: base, tanh, no-lrn and so on (default: all)",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder, new or of the same settings: it goes on"
+    )
 
 
 def _add_data_options(parser):
@@ -401,6 +435,28 @@ def _train(arguments) -> None:
         else:
             write_report(out / "evaluation-validation-10", result, dataset, "validation")
     print(f"The run is in {out}: best.keras, log.csv, report.json, its tables and pictures.")
+
+
+def _ablate(arguments) -> None:
+    names = {field.name for field in dataclasses.fields(TrainingConfig)}
+    base = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
+    _import_tensorflow()
+    from alexnet_keras import ablations
+    from alexnet_keras.checkpoint import Interrupted
+    from alexnet_keras.files import write_file
+
+    out = arguments.out
+    conditions = arguments.conditions or tuple(ablations.CONDITIONS)
+    try:
+        results = ablations.ablate(base, out, seeds=arguments.seeds, conditions=conditions)
+    except Interrupted:
+        print("The same command goes on with the runs that are left.", file=sys.stderr)
+        raise
+    table = ablations.markdown_table(results)
+    figure = ablations.plot_comparisons(ablations.compare(results))
+    write_file(out / "table.md", lambda partial: partial.write_text(f"{table}\n", "utf-8"))
+    write_file(out / "ablations.png", lambda partial: figure.savefig(partial, dpi=100))
+    print(f"\n{table}\n\nIn {out}: results.jsonl, table.md, ablations.png.")
 
 
 def _prepare(arguments) -> None:

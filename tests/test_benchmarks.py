@@ -1,7 +1,9 @@
 """That each benchmark runs, at a tiny size. What it measures is not tested."""
 
+import dataclasses
 import importlib
 import json
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,120 @@ def test_precision_runs(tmp_path, capsys):
     assert capsys.readouterr().out.count("| mean | ") == 2
     assert all(row["bfloat16"] > 0 < row["float32"] for row in saved["losses"])
     assert all(0 < row["bfloat16"] < 1 for row in saved["errors"])
+
+
+@pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn_claim", 4)])
+def test_small_network_runs(name, runs, tmp_path, capsys):
+    from alexnet_keras.ablations import read_lines
+    from benchmarks import plots
+
+    script = importlib.import_module(f"benchmarks.{name}")
+    script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
+    lines = read_lines(tmp_path / f"{name}.jsonl", script.Run)
+    assert len(lines) == runs and script.sentence(lines) in capsys.readouterr().out
+    drawn = (tmp_path / f"{name}.png").read_bytes()
+    (tmp_path / f"{name}.png").unlink()
+    plots.main(["--folder", str(tmp_path)])
+    assert (tmp_path / f"{name}.png").read_bytes() == drawn and len(drawn) > 10_000
+
+
+def relu_run(activation, rate, seed, errors):
+    from benchmarks.relu import Run
+
+    return Run("pictures", 10, 1.0, activation, rate, seed, 2, errors, 1.0, {})
+
+
+def test_epochs_until_a_quarter():
+    assert relu_run("relu", 0.1, 0, [0.9, 0.5, 0.2, 0.1]).epochs == pytest.approx(1 + 0.25 / 0.3)
+    assert relu_run("relu", 0.1, 0, [0.9, 0.25]).epochs == 1
+    assert relu_run("relu", 0.1, 0, [0.9, 0.8]).epochs == float("inf")
+
+
+def test_ratio_is_of_the_best_rates_by_seed():
+    from benchmarks.relu import best_rate, ratios, sentence
+
+    runs = [
+        relu_run("relu", 0.1, 0, [0.9, 0.8, 0.25]),
+        relu_run("relu", 0.2, 0, [0.9, 0.25]),
+        relu_run("tanh", 0.1, 0, [0.9, 0.8, 0.8, 0.25]),
+        relu_run("tanh", 0.2, 0, [0.9, 0.8, 0.8, 0.8]),
+        relu_run("relu", 0.2, 1, [0.9, 0.25]),
+        relu_run("relu", 0.2, 2, [0.9, 0.8, 0.25]),
+        relu_run("tanh", 0.1, 2, [0.9, 0.8, 0.8, 0.25]),
+        relu_run("tanh", 0.1, 1, [0.9, 0.8, 0.25]),
+    ]
+    assert best_rate(runs, "relu") == 0.2 and best_rate(runs, "tanh") == 0.1
+    assert ratios(runs) == pytest.approx([2, 1.5])
+    assert "1.75 times as many" in sentence(runs) and "1.50 to 2.00 over 2 seeds" in sentence(runs)
+
+
+def test_four_layers():
+    from benchmarks.relu import four_layers
+
+    plain, normalized = (four_layers(10, 1.0, alpha=alpha) for alpha in (None, 1.0))
+    assert [a.output.shape[1:] for a in plain.layers if "pool" in a.name] == [
+        (16, 16, 32),
+        (8, 8, 32),
+        (4, 4, 64),
+    ]
+    # 5 x 5 kernels and biases: 3 to 32, 32 to 32, 32 to 64 maps; 4 x 4 x 64 to 10 classes.
+    assert plain.count_params() == 2432 + 25632 + 51264 + 10250 == normalized.count_params()
+    assert len(normalized.layers) == len(plain.layers) + 2
+
+
+def test_difference_of_normalization():
+    from benchmarks.lrn_claim import Run, comparison, sentence
+
+    def run(seed, normalized, error):
+        return Run("pictures", 10, 1.0, normalized, 0.1, seed, 2, 1, 0.1, error, 1.0, {})
+
+    runs = [run(seed, False, 0.5 + 0.01 * seed) for seed in range(3)]
+    runs += [run(seed, True, 0.45) for seed in range(3)]
+    assert comparison(runs).differences == pytest.approx({0: 0.05, 1: 0.06, 2: 0.07})
+    assert "+6.0 points" in sentence(runs) and sentence(runs).endswith("agrees.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferLine:
+    way: str
+    seed: int
+    recipe: dict[str, Any]
+    weights: str | None
+    errors: list[float]
+    seconds: float
+    machine: dict[str, Any]
+
+
+def test_committed_lines_have_their_schema():
+    from alexnet_keras.ablations import Result, read_lines
+    from benchmarks import lrn_claim, relu
+    from benchmarks.harness import RESULTS
+
+    schemas = {
+        "ablations.jsonl": Result,
+        "relu.jsonl": relu.Run,
+        "lrn_claim.jsonl": lrn_claim.Run,
+        "transfer.jsonl": TransferLine,
+    }
+    for path in RESULTS.glob("*.jsonl"):
+        assert read_lines(path, schemas[path.name])
+        assert path.with_suffix(".png").exists()
+
+
+def test_plots_are_drawn_again(tmp_path, capsys):
+    import shutil
+
+    from benchmarks import plots
+    from benchmarks.harness import RESULTS
+
+    sources = [RESULTS / name for name in plots.DRAWN_BY if (RESULTS / name).exists()]
+    for source in sources:
+        shutil.copy(source, tmp_path)
+    plots.main(["--folder", str(tmp_path)])
+    drawn = {path.name for path in tmp_path.glob("*.png")}
+    assert drawn == {source.with_suffix(".png").name for source in sources}
+    # Every committed plot is drawn by it.
+    assert {path.name for path in RESULTS.glob("*.png")} <= drawn
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

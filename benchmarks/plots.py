@@ -1,0 +1,71 @@
+"""Draws the plots in `results/` again from the raw results: `python -m benchmarks.plots`."""
+
+import argparse
+import csv
+import functools
+import importlib
+import json
+from pathlib import Path
+
+from benchmarks.harness import RESULTS
+
+
+def _ablations(source: Path, path: Path) -> None:
+    from alexnet_keras.ablations import compare, plot_comparisons, read_results
+
+    plot_comparisons(compare(read_results(source))).savefig(path, dpi=100)
+
+
+def _lines(module: str, source: Path, path: Path) -> None:
+    from alexnet_keras.ablations import read_lines
+
+    script = importlib.import_module(f"benchmarks.{module}")
+    script.plot(read_lines(source, script.Run), path)
+
+
+def _transfer(source: Path, path: Path) -> None:
+    from benchmarks import transfer
+
+    transfer.plot(transfer.read(source), path)
+
+
+def _scaling(source: Path, path: Path) -> None:
+    from benchmarks.scaling import plot
+
+    plot(json.loads(source.read_text(encoding="utf-8")), path)
+
+
+def _curves(source: Path, path: Path) -> None:
+    import numpy as np
+
+    from alexnet_keras.visualization import plot_curves
+
+    with open(source, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    log = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    plot_curves(log, source.stem).savefig(path, dpi=100)
+
+
+DRAWN_BY = {
+    "ablations.jsonl": _ablations,
+    "relu.jsonl": functools.partial(_lines, "relu"),
+    "lrn_claim.jsonl": functools.partial(_lines, "lrn_claim"),
+    "transfer.jsonl": _transfer,
+    "scaling.json": _scaling,
+    "imagenette-160px.csv": _curves,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="of results and plots")
+    args = parser.parse_args(argv)
+    for name, draw in DRAWN_BY.items():
+        source = args.folder / name
+        if source.exists():
+            draw(source, source.with_suffix(".png"))
+            print(source.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
