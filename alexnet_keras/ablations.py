@@ -303,9 +303,10 @@ def _run(name: str, config: TrainingConfig, folder: Path, checkpoint_steps: int)
 def _require_same(saved: dict[str, Any], config: TrainingConfig, folder: Path) -> None:
     """Where the data lies does not count: its fingerprint is compared."""
     for name, value in dataclasses.asdict(config).items():
-        if name not in ("data", "data_dir", "seed") and saved.get(name) != value:
+        before = saved.get(name, getattr(TrainingConfig, name))  # older results lack new fields
+        if name not in ("data", "data_dir", "seed") and before != value:
             raise ValueError(
-                f"`{name}` must be that of the results in the folder, {saved.get(name)!r}; other "
+                f"`{name}` must be that of the results in the folder, {before!r}; other "
                 f"settings need another folder. Received: {value!r} with {folder}"
             )
 
@@ -380,46 +381,6 @@ def append_line(path: Path, line: Any) -> None:
 # Statistics
 
 
-def student_quantile(confidence: float, degrees: int) -> float:
-    """The t that a Student variable stays within, on both sides of 0, with a probability.
-
-    Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4, the
-    probability for whole degrees of freedom, solved for t by halving.
-
-    Args:
-        confidence: between 0 and 1.
-        degrees: of freedom, an integer of at least 1.
-
-    Raises:
-        ValueError: for arguments outside of those ranges.
-
-    Example:
-
-    >>> round(student_quantile(0.95, 2), 3)
-    4.303
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1. Received: {confidence!r}")
-    if not isinstance(degrees, int) or degrees < 1:
-        raise ValueError(f"`degrees` must be an integer of at least 1. Received: {degrees!r}")
-
-    def within(angle):  # of tan(angle) * sqrt(degrees)
-        cosine = math.cos(angle)
-        odd = degrees % 2
-        term, total = (cosine if odd else 1.0), 0.0
-        for k in range(2 + odd, degrees + 1, 2):
-            total += term
-            term *= cosine**2 * (k - 1) / k
-        total *= math.sin(angle)
-        return 2 / math.pi * (angle + total) if odd else total
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < confidence else (low, middle)
-    return math.tan(low) * math.sqrt(degrees)
-
-
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """A condition beside the base. Errors are shares, differences those of condition less base.
@@ -459,7 +420,9 @@ class Comparison:
         """The 95 % interval of the mean difference, by Student's t; NaN of one seed."""
         if len(self.differences) < 2:
             return math.nan, math.nan
-        reach = student_quantile(CONFIDENCE, len(self.differences) - 1) * self.standard_error
+        from scipy.stats import t  # takes a second to import
+
+        reach = t.ppf((1 + CONFIDENCE) / 2, len(self.differences) - 1) * self.standard_error
         return self.difference - reach, self.difference + reach
 
     @property

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from alexnet_keras import TrainingConfig, ablate, ablations, layer_costs
@@ -21,7 +19,6 @@ from alexnet_keras.ablations import (
     markdown_table,
     plot_comparisons,
     read_results,
-    student_quantile,
 )
 from alexnet_keras.checkpoint import Interrupted
 from alexnet_keras.datasets import DataError, open_dataset
@@ -96,12 +93,6 @@ def test_one_column_of_equal_cost(size, width):
         near = dataclasses.replace(single, width=single.width + step / 4096)
         distance = abs(multiply_adds(near) - multiply_adds(base))
         assert distance >= abs(multiply_adds(single) - multiply_adds(base))
-
-
-@given(st.floats(0.001, 0.999), st.integers(1, 60))
-def test_student_quantile_is_scipys(confidence, degrees):
-    expected = stats.t.ppf((1 + confidence) / 2, degrees)
-    assert student_quantile(confidence, degrees) == pytest.approx(expected, rel=1e-9)
 
 
 def test_comparison_is_scipys_paired_test():
