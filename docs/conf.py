@@ -190,7 +190,8 @@ def _opens_list(line, before):
 
 def write_mathml(writer, node):
     block = isinstance(node, nodes.math_block)
-    writer.body.append(tex2mathml(node.astext(), as_block=block))
+    formula = re.sub(r"\\([Bb]igg?)(?![a-zA-Z])", r"\\\1l", node.astext())  # it knows \Bigl only
+    writer.body.append(tex2mathml(formula, as_block=block))
     raise nodes.SkipNode
 
 
