@@ -1,6 +1,17 @@
-"""Training on several devices of one machine, each with the whole network: replicas."""
+"""Training on several devices, each with the whole network: replicas, on one machine or on several.
 
+On one machine TensorFlow's `MirroredStrategy` makes them. On several it is JAX, with
+`keras.distribution.DataParallel`: Keras's own `fit` then runs as it is, with the same callbacks and
+checkpoints, where with TensorFlow's `MultiWorkerMirroredStrategy` it fails (Keras issue 20585), and
+a loop of one's own would have to take its place.
+"""
+
+import atexit
 import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,27 +62,48 @@ def split_cpu(count: int) -> list[str]:
     return names
 
 
-def choose_strategy(name: str = "auto", replicas: int | None = None) -> Any:
+def choose_strategy(
+    name: str = "auto",
+    replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
+) -> Any:
     """The strategy to train with.
 
     Args:
         name: `"none"` for one device; `"mirrored"` for a replica on each GPU, or on logical CPUs
-            where there is no GPU; `"auto"` for the second where there are several GPUs.
+            where there is no GPU; `"auto"` for the second where there are several GPUs;
+            `"machines"` for a replica on each device of several machines, see `join_machines`.
         replicas: how many; `None` for all the GPUs, or the logical CPUs that there are. On a
             machine without a GPU the CPU is split (`split_cpu`).
+        hosts, rank: of the machines; with `hosts`, `"auto"` is `"machines"`.
 
     Returns:
-        A `tf.distribute.MirroredStrategy`, or `None` for one device.
+        A `tf.distribute.MirroredStrategy`, a `keras.distribution.DataParallel`, or `None` for one
+        device.
 
     Raises:
-        ValueError: for an unknown name, another backend than TensorFlow, or more replicas than
-            GPUs.
-        RuntimeError: if the CPU is to be split and TensorFlow has started.
+        ValueError: for an unknown name, another backend than the strategy needs, more replicas
+            than GPUs, or hosts that are not a list of machines.
+        RuntimeError: if the CPU is to be split and TensorFlow has started, or the machines do not
+            find each other.
     """
     if name not in STRATEGIES:
         raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
     if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
         raise ValueError(f"`replicas` must be an integer of at least 1. Received: {replicas!r}")
+    if name == "machines" or (name == "auto" and hosts is not None):
+        if replicas is not None:
+            raise ValueError(
+                "`replicas` must be left out on several machines, where each device is one. "
+                f"Received: {replicas}"
+            )
+        return join_machines(hosts, rank)
+    if hosts is not None or rank is not None:
+        raise ValueError(
+            "`hosts` and `rank` must come with strategy 'machines', `rank` not without `hosts`. "
+            f"Received: hosts={hosts!r} and rank={rank!r} with {name!r}"
+        )
     if keras.backend.backend() != "tensorflow":
         if name == "mirrored" or (replicas or 1) > 1:
             raise ValueError(
@@ -107,6 +139,8 @@ def scope(strategy: Any) -> contextlib.AbstractContextManager:
 
 def replica_count(strategy: Any) -> int:
     """1 without a strategy."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.num_model_replicas
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
@@ -142,6 +176,180 @@ def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         )
 
     return batches.map(filled, num_parallel_calls=1).prefetch(1)
+
+
+_HEARTBEAT = 30  # seconds without a sign of life after which a machine is given up
+
+_JOINED = False
+
+
+def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distribution.DataParallel:
+    """Makes this process one of several that train one network, each on a share of every batch.
+
+    It waits until all have come. Afterwards `keras.distribution` is set for the whole process, and
+    every process must do the same steps: what one computes waits for the others.
+
+    When one is lost, the others end within half a minute: a sum fails (see `telling_of_the_lost`),
+    or JAX's own watch ends the process with its message.
+
+    Args:
+        hosts: the machines, the same list on each; the first as `"name:port"`, with a free port
+            that the others reach. `None` for what Slurm, Open MPI or Kubernetes say in their
+            environment variables, for `rank` too.
+        rank: this one's place in the list, from 0.
+
+    Returns:
+        The distribution, over all devices of all machines.
+
+    Raises:
+        ValueError: if they are not such a list and place, or Keras's backend is not JAX.
+        ImportError: if JAX is older than 0.7, which cannot be told how long to wait for a machine.
+        RuntimeError: if the machines do not find each other in five minutes.
+    """
+    global _JOINED
+    if hosts is None:
+        if rank is not None:
+            raise ValueError(f"`rank` must come with `hosts`. Received: rank={rank!r} alone")
+    else:
+        port = hosts[0].rpartition(":")[2] if hosts else ""
+        if len(hosts) < 2 or not all(hosts) or ":" not in hosts[0] or not port.isdecimal():
+            raise ValueError(
+                "`hosts` must be at least two machines, the first as name:port. "
+                f"Received: {','.join(hosts)!r}"
+            )
+        if not isinstance(rank, int) or not 0 <= rank < len(hosts):
+            raise ValueError(
+                f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
+                f"`hosts`. Received: {rank!r}"
+            )
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "Several machines need Keras's JAX backend (KERAS_BACKEND=jax). "
+            f"Received: {keras.backend.backend()!r}"
+        )
+    import jax
+
+    if not _JOINED:
+        try:
+            jax.distributed.initialize(
+                coordinator_address=hosts and hosts[0],
+                num_processes=hosts and len(hosts),
+                process_id=rank,
+                heartbeat_timeout_seconds=_HEARTBEAT,
+            )
+        except TypeError:
+            raise ImportError(
+                f"Several machines need JAX 0.7 or newer. Received: {jax.__version__}"
+            ) from None
+        except ValueError as error:
+            raise ValueError(
+                "The machines must be named by `hosts`, or by Slurm, Open MPI or Kubernetes in "
+                f"their environment variables. Received: neither ({error})"
+            ) from None
+        _JOINED = True
+        atexit.register(_end_without_the_others)
+    devices = keras.distribution.DataParallel(auto_shard_dataset=False)
+    keras.distribution.set_distribution(devices)
+    return devices
+
+
+def _end_without_the_others():
+    """Ends a process that failed. JAX would first wait for the others, who wait for this one."""
+    if _JOINED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def machine_rank(strategy: Any) -> int:
+    """The place of this machine; 0 without several. The first alone writes files."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return keras.distribution.distribution_lib.process_id()
+    return 0
+
+
+def share_of_machine(batches: tf.data.Dataset, strategy: Any) -> tf.data.Dataset:
+    """This machine's share of every batch.
+
+    Args:
+        batches: of any tensors, filled up by `for_replicas`.
+        strategy: from `choose_strategy`.
+
+    Returns:
+        Consecutive rows of each batch: those of all machines, in order, make up the batch. Without
+        several machines, the batches as they are.
+    """
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return batches
+    count, rank = strategy.num_processes, machine_rank(strategy)
+
+    def share(*tensors):
+        rows = tf.shape(tensors[0])[0] // count
+        return tuple(x[rank * rows : (rank + 1) * rows] for x in tensors)
+
+    return batches.map(share).prefetch(1)
+
+
+def require_same_on_machines(strategy: Any, what: str) -> None:
+    """Checks that the machines are about to do the same, and waits for all of them.
+
+    Args:
+        strategy: from `choose_strategy`.
+        what: a text that must be equal on all.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return
+    from jax.experimental import multihost_utils
+
+    digest = np.frombuffer(hashlib.sha256(what.encode()).digest()[:4], "int32")
+    digests = np.ravel(multihost_utils.process_allgather(digest))
+    other = [i for i, x in enumerate(digests) if x != digests[0]]
+    if other:
+        raise ValueError(
+            "The machines must have the same configuration, data, versions and checkpoint. "
+            f"Received: others on the machines of rank {', '.join(map(str, other))} than on that "
+            "of rank 0"
+        )
+
+
+@contextlib.contextmanager
+def telling_of_the_lost(strategy: Any):
+    """Says what JAX's errors mean on several machines.
+
+    Raises:
+        ConnectionError: in the place of the error of a sum over the machines.
+    """
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        yield
+        return
+    import jax
+
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # Gloo's is the second
+        if "Gloo" not in str(error) and "NCCL" not in str(error):
+            raise
+        raise ConnectionError(
+            "All machines must stay to the end; start all of them again with --resume. Received: "
+            f"{str(error).splitlines()[0][:300]}"
+        ) from error
+
+
+def leave_machines(strategy: Any) -> None:
+    """Ends what `join_machines` began, when all have come to their end."""
+    global _JOINED
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return
+    import jax
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices("the end")
+    keras.distribution.set_distribution(None)
+    jax.distributed.shutdown()
+    _JOINED = False
 
 
 def use_deterministic_operations() -> None:
