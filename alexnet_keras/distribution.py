@@ -264,7 +264,7 @@ def _end_without_the_others():
 def machine_rank(strategy: Any) -> int:
     """The place of this machine; 0 without several. The first alone writes files."""
     if isinstance(strategy, keras.distribution.DataParallel):
-        return keras.distribution.distribution_lib.process_id()
+        return strategy.data_shard_id  # of replicas that lie on one machine each
     return 0
 
 
@@ -313,6 +313,21 @@ def require_same_on_machines(strategy: Any, what: str) -> None:
             f"Received: others on the machines of rank {', '.join(map(str, other))} than on that "
             "of rank 0"
         )
+
+
+@contextlib.contextmanager
+def alone():
+    """Within, one of several machines may make variables by itself.
+
+    `keras.Model.save` makes some, to look at them; to make one under `DataParallel` waits for all
+    machines to do the same.
+    """
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from alexnet_keras.distribution import (
     Loss,
     Top1,
     Top5,
+    alone,
     choose_strategy,
     for_replicas,
     leave_machines,
@@ -161,7 +162,8 @@ class _SaveModels(keras.callbacks.Callback):
         self.out, self.best = out, -1.0
 
     def on_epoch_end(self, epoch, logs=None):
-        write_file(self.out / "last.keras", self.model.save)
+        with alone():
+            write_file(self.out / "last.keras", self.model.save)
         if logs["val_top1"] > self.best:
             self.best = logs["val_top1"]
             copy = functools.partial(shutil.copyfile, self.out / "last.keras")
