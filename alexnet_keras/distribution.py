@@ -8,6 +8,7 @@ a loop of one's own would have to take its place.
 
 import atexit
 import contextlib
+import dataclasses
 import hashlib
 import os
 import sys
@@ -268,26 +269,45 @@ def machine_rank(strategy: Any) -> int:
     return 0
 
 
-def share_of_machine(batches: tf.data.Dataset, strategy: Any) -> tf.data.Dataset:
-    """This machine's share of every batch.
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """One machine's share of every batch, with weights that make the sum that of the whole batch.
 
-    Args:
-        batches: of any tensors, filled up by `for_replicas`.
-        strategy: from `choose_strategy`.
+    As in `for_replicas` a batch is filled up to a multiple of the replicas, here with its last
+    picture, of weight zero. The shares are consecutive rows: in the order of the machines they make
+    up the batch, so that dropout too falls as on one machine.
 
-    Returns:
-        Consecutive rows of each batch: those of all machines, in order, make up the batch. Without
-        several machines, the batches as they are.
+    Attributes:
+        machines, rank: their number and this one's place.
+        replicas: on all machines together.
     """
+
+    machines: int
+    rank: int
+    replicas: int
+
+    def rows(self, batch_size: Any) -> Any:
+        """How many of a batch's pictures are in the share, those that fill it up included."""
+        return (batch_size + -batch_size % self.replicas) // self.machines
+
+    def __call__(self, *tensors: Any) -> tuple:
+        """The rows of the tensors of a batch that are in the share, and their weights, float32."""
+        real = tf.shape(tf.nest.flatten(tensors)[0])[0]
+        rows = self.rows(real)
+        places = self.rank * rows + tf.range(rows)
+        weight = tf.cast(rows * self.machines, tf.float32) / tf.cast(real, tf.float32)
+        taken = tf.minimum(places, real - 1)
+        return (
+            *tf.nest.map_structure(lambda x: tf.gather(x, taken), tensors),
+            tf.where(places < real, weight, 0.0),
+        )
+
+
+def share_of_machine(strategy: Any) -> Share | None:
+    """This machine's share of every batch; `None` without several machines."""
     if not isinstance(strategy, keras.distribution.DataParallel):
-        return batches
-    count, rank = strategy.num_processes, machine_rank(strategy)
-
-    def share(*tensors):
-        rows = tf.shape(tensors[0])[0] // count
-        return tuple(x[rank * rows : (rank + 1) * rows] for x in tensors)
-
-    return batches.map(share).prefetch(1)
+        return None
+    return Share(strategy.num_processes, machine_rank(strategy), replica_count(strategy))
 
 
 def require_same_on_machines(strategy: Any, what: str) -> None:

@@ -600,8 +600,10 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
     ]
     callbacks = [_StopDiverged(out, step), plateau, *(writing if first else []), checkpoints]
 
-    def share(batches):
-        return share_of_machine(for_replicas(batches, replicas), devices)
+    share = share_of_machine(devices)
+
+    def shared(batches):
+        return batches.map(share).prefetch(1) if share else for_replicas(batches, replicas)
 
     def fit(epoch, last, step):
         batches = training_batches(
@@ -614,11 +616,11 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
             **common,
         )
         model.fit(
-            share(batches),
+            shared(batches),
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
-            validation_data=share(validation),
+            validation_data=shared(validation),
             callbacks=callbacks,
             verbose=verbose if first else 0,
             shuffle=False,  # it is already

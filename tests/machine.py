@@ -22,12 +22,14 @@ original_fit, original_end = keras.Model.fit, checkpoint.Checkpoints.on_train_ba
 
 
 def fit(self, x, **arguments):
-    def note(step, images):
-        shares[int(step)] = images.sum((1, 2, 3)).tolist()  # an epoch may be read ahead, or twice
+    def note(step, images, weights):  # an epoch may be read ahead, or twice
+        shares[int(step)] = images.sum((1, 2, 3))[weights > 0].tolist()
         return step
 
     def noting(step, batch):
-        with tf.control_dependencies([tf.numpy_function(note, (step, batch[0]), tf.int64)]):
+        weights = batch[2] if len(batch) == 3 else tf.ones_like(batch[1], "float32")
+        noted = tf.numpy_function(note, (step, batch[0], weights), tf.int64)
+        with tf.control_dependencies([noted]):
             return tf.nest.map_structure(tf.identity, batch)
 
     models.append(self)

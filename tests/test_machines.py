@@ -17,11 +17,11 @@ import tensorflow as tf
 from alexnet_keras.__main__ import main
 from alexnet_keras.checkpoint import CHECKPOINT
 from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.distribution import for_replicas, join_machines
+from alexnet_keras.distribution import Share, join_machines
 
 pytest.importorskip("jax", minversion="0.7")
 WORKER = Path(__file__).with_name("machine.py")
-STEPS = 5  # an epoch: 36 pictures in batches of 8, the last of 4; 37 pictures leave 5
+STEPS = 5  # an epoch: 37 pictures in batches of 8
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +100,19 @@ def test_machines_see_disjoint_shares_and_end_with_equal_weights(config, two):
     assert first["losses"] == second["losses"]
     steps = len(first["shares"])
     assert steps == len(second["shares"]) == 3 * STEPS
-    for one, other in zip(first["shares"], second["shares"]):
-        assert len(one) == len(other)
-        assert not set(one) & set(other) - {0.0}  # 0 fills up the last batch
     for epoch in range(3):
         seen = [
             x
             for machine in (first, second)
             for share in machine["shares"][epoch * STEPS : (epoch + 1) * STEPS]
             for x in share
-            if x
         ]
         assert len(seen) == len(set(seen)) == 37
+        sizes = [
+            [len(share) for share in machine["shares"][epoch * STEPS : (epoch + 1) * STEPS]]
+            for machine in (first, second)
+        ]
+        assert sizes == [[4, 4, 4, 4, 3], [4, 4, 4, 4, 2]]
 
 
 def test_two_machines_equal_one(config, two, tmp_path):
@@ -216,6 +217,22 @@ def test_command_line_says_what_is_wrong(options, message, folder, tmp_path, cap
     assert not out.exists()
 
 
-def test_shares_make_up_the_batch():
-    batches = tf.data.Dataset.range(13).map(lambda x: (tf.fill((2,), x), x)).batch(5)
-    assert for_replicas(batches, 1) is batches
+@pytest.mark.parametrize("machines, replicas", [(2, 2), (2, 4), (3, 3), (4, 4)])
+@pytest.mark.parametrize("size", [1, 5, 8])
+def test_shares_make_up_the_batch(size, machines, replicas):
+    values = np.random.default_rng(0).normal(size=(size, 2)).astype("float32")
+    shares = [
+        Share(machines, rank, replicas)(values, {"label": np.arange(size)})
+        for rank in range(machines)
+    ]
+    assert len({len(weights) for _, _, weights in shares}) == 1
+    assert len(shares[0][2]) == Share(machines, 0, replicas).rows(size)
+    everything = np.concatenate([rows for rows, _, _ in shares])
+    labels = np.concatenate([examples["label"] for _, examples, _ in shares])
+    weights = np.concatenate([weights for _, _, weights in shares])
+    assert len(weights) % replicas == 0 and len(weights) < size + replicas
+    np.testing.assert_array_equal(everything[:size], values)
+    np.testing.assert_array_equal(labels[:size], np.arange(size))
+    assert (weights[size:] == 0).all()
+    mean = (everything * weights[:, None]).mean(axis=0)
+    np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-5, atol=1e-6)
