@@ -11,7 +11,9 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -247,6 +249,9 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
                 "The machines must be named by `hosts`, or by Slurm, Open MPI or Kubernetes in "
                 f"their environment variables. Received: neither ({error})"
             ) from None
+        if threading.current_thread() is threading.main_thread():
+            # JAX has taken SIGTERM for itself, and would pass it over.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         _JOINED = True
         atexit.register(_end_without_the_others)
     devices = keras.distribution.DataParallel(auto_shard_dataset=False)
