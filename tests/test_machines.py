@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from alexnet_keras.distribution import Share, join_machines
 pytest.importorskip("jax", minversion="0.7")
 WORKER = Path(__file__).with_name("machine.py")
 STEPS = 5  # an epoch: 37 pictures in batches of 8
+EPOCHS = 2
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,15 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(folder):
     return TrainingConfig(
-        **{"data": str(folder), "image_size": 64, "width": 0.05, "epochs": 3, "batch_size": 8},
-        **{"dropout": 0.0, "crop": False, "mirror": False, "color_noise": 0.0, "patience": 1},
+        **{"data": str(folder), "image_size": 64, "width": 0.05, "batch_size": 8},
+        **{
+            "epochs": EPOCHS,
+            "dropout": 0.0,
+            "crop": False,
+            "mirror": False,
+            "color_noise": 0.0,
+            "patience": 1,
+        },
     )
 
 
@@ -99,8 +106,8 @@ def test_machines_see_disjoint_shares_and_end_with_equal_weights(config, two):
     assert first["weights"] == second["weights"]
     assert first["losses"] == second["losses"]
     steps = len(first["shares"])
-    assert steps == len(second["shares"]) == 3 * STEPS
-    for epoch in range(3):
+    assert steps == len(second["shares"]) == EPOCHS * STEPS
+    for epoch in range(EPOCHS):
         seen = [
             x
             for machine in (first, second)
@@ -118,7 +125,7 @@ def test_machines_see_disjoint_shares_and_end_with_equal_weights(config, two):
 def test_two_machines_equal_one(config, two, tmp_path):
     out, (first, _) = two
     (alone,) = finish(start(config, tmp_path / "one", machines=1))
-    assert len(alone["losses"]) == 3 * STEPS and np.ptp(alone["losses"]) > 0.01
+    assert len(alone["losses"]) == EPOCHS * STEPS and np.ptp(alone["losses"]) > 0.01
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=0, atol=1e-5)
     _, values = state(out)
     _, values_of_one = state(tmp_path / "one")
@@ -134,22 +141,16 @@ def test_two_machines_equal_one(config, two, tmp_path):
     }
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_lost_machine_ends_the_others_and_the_run_goes_on(lost, config, two, tmp_path):
+def test_lost_machine_ends_the_others_and_the_run_goes_on(config, two, tmp_path):
     straight, _ = two
     out = tmp_path / "run"
-    processes = start(config, out, kill=0 if lost == 0 else STEPS + 3)
-    if lost == 0:
-        while not (out / CHECKPOINT).exists() and processes[0].poll() is None:
-            time.sleep(0.05)
-        processes[0].kill()
-    assert processes[lost].wait(timeout=120) == -signal.SIGKILL
-    before = time.monotonic()
-    _, errors = processes[1 - lost].communicate(timeout=60)
-    print(time.monotonic() - before, processes[1 - lost].returncode, errors)
-    assert processes[1 - lost].returncode != 0
-    assert "--resume" in errors or "distributed service" in errors
-    assert state(out)[0]["epoch"] < 3
+    first, second = start(config, out, kill=STEPS + 3)
+    _, errors = first.communicate(timeout=120)
+    assert second.wait() == -signal.SIGKILL
+    assert first.returncode == 1
+    assert "All machines must stay to the end" in errors and "--resume" in errors
+    about, _ = state(out)
+    assert (about["epoch"], about["step"]) == (1, 2)
     finish(start(config, out, action="resume"))
     about, values = state(out)
     about_straight, values_straight = state(straight)
@@ -158,19 +159,19 @@ def test_lost_machine_ends_the_others_and_the_run_goes_on(lost, config, two, tmp
         assert values[name].tobytes() == values_straight[name].tobytes()
 
 
-def test_signal_to_all_leaves_a_checkpoint(config, two, tmp_path):
-    straight, _ = two
+def test_signal_to_all_leaves_a_checkpoint(config, tmp_path):
     out = tmp_path / "run"
     processes = start(config, out)
     assert "a step\n" in iter(processes[0].stdout.readline, "")
     for process in processes:
         process.terminate()
-    outputs = [process.communicate(timeout=60) for process in processes]
+    (_, errors), (_, errors_of_other) = [process.communicate(timeout=60) for process in processes]
+    assert "stopped by SIGTERM; go on with" in errors
+    about, _ = state(out)
+    assert 0 < about["epoch"] * STEPS + about["step"] < EPOCHS * STEPS
+    # The first machine's end is the loss of the one that the others speak to.
     assert processes[0].returncode and processes[1].returncode
-    assert "stopped by SIGTERM; go on with" in outputs[0][1]
-    assert state(out)[0]["epoch"] * STEPS + state(out)[0]["step"] > 0
-    finish(start(config, out, action="resume"))
-    assert state(out)[0] == state(straight)[0]
+    assert "--resume" in errors_of_other or "another task died" in errors_of_other
 
 
 @pytest.mark.parametrize(
