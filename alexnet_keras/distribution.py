@@ -1,6 +1,20 @@
-"""Training on several devices of one machine, each with the whole network: replicas."""
+"""Training on several devices, each with the whole network: replicas, on one machine or on several.
 
+On one machine TensorFlow's `MirroredStrategy` makes them. On several it is JAX, with
+`keras.distribution.DataParallel`: Keras's own `fit` then runs as it is, with the same callbacks and
+checkpoints, where with TensorFlow's `MultiWorkerMirroredStrategy` it fails (Keras issue 20585), and
+a loop of one's own would have to take its place.
+"""
+
+import atexit
 import contextlib
+import dataclasses
+import hashlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,27 +65,48 @@ def split_cpu(count: int) -> list[str]:
     return names
 
 
-def choose_strategy(name: str = "auto", replicas: int | None = None) -> Any:
+def choose_strategy(
+    name: str = "auto",
+    replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
+) -> Any:
     """The strategy to train with.
 
     Args:
         name: `"none"` for one device; `"mirrored"` for a replica on each GPU, or on logical CPUs
-            where there is no GPU; `"auto"` for the second where there are several GPUs.
+            where there is no GPU; `"auto"` for the second where there are several GPUs;
+            `"machines"` for a replica on each device of several machines, see `join_machines`.
         replicas: how many; `None` for all the GPUs, or the logical CPUs that there are. On a
             machine without a GPU the CPU is split (`split_cpu`).
+        hosts, rank: of the machines; with `hosts`, `"auto"` is `"machines"`.
 
     Returns:
-        A `tf.distribute.MirroredStrategy`, or `None` for one device.
+        A `tf.distribute.MirroredStrategy`, a `keras.distribution.DataParallel`, or `None` for one
+        device.
 
     Raises:
-        ValueError: for an unknown name, another backend than TensorFlow, or more replicas than
-            GPUs.
-        RuntimeError: if the CPU is to be split and TensorFlow has started.
+        ValueError: for an unknown name, another backend than the strategy needs, more replicas
+            than GPUs, or hosts that are not a list of machines.
+        RuntimeError: if the CPU is to be split and TensorFlow has started, or the machines do not
+            find each other.
     """
     if name not in STRATEGIES:
         raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
     if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
         raise ValueError(f"`replicas` must be an integer of at least 1. Received: {replicas!r}")
+    if name == "machines" or (name == "auto" and hosts is not None):
+        if replicas is not None:
+            raise ValueError(
+                "`replicas` must be left out on several machines, where each device is one. "
+                f"Received: {replicas}"
+            )
+        return join_machines(hosts, rank)
+    if hosts is not None or rank is not None:
+        raise ValueError(
+            "`hosts` and `rank` must come with strategy 'machines', `rank` not without `hosts`. "
+            f"Received: hosts={hosts!r} and rank={rank!r} with {name!r}"
+        )
     if keras.backend.backend() != "tensorflow":
         if name == "mirrored" or (replicas or 1) > 1:
             raise ValueError(
@@ -107,6 +142,8 @@ def scope(strategy: Any) -> contextlib.AbstractContextManager:
 
 def replica_count(strategy: Any) -> int:
     """1 without a strategy."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.num_model_replicas
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
@@ -142,6 +179,217 @@ def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         )
 
     return batches.map(filled, num_parallel_calls=1).prefetch(1)
+
+
+_HEARTBEAT = 30  # seconds without a sign of life after which a machine is given up
+
+_JOINED = False
+
+
+def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distribution.DataParallel:
+    """Makes this process one of several that train one network, each on a share of every batch.
+
+    It waits until all have come. Afterwards `keras.distribution` is set for the whole process, and
+    every process must do the same steps: what one computes waits for the others.
+
+    When one is lost, the others end within half a minute: a sum fails (see `telling_of_the_lost`),
+    or JAX's own watch ends the process with its message.
+
+    Args:
+        hosts: the machines, the same list on each; the first as `"name:port"`, with a free port
+            that the others reach. `None` for what Slurm, Open MPI or Kubernetes say in their
+            environment variables, for `rank` too.
+        rank: this one's place in the list, from 0.
+
+    Returns:
+        The distribution, over all devices of all machines.
+
+    Raises:
+        ValueError: if they are not such a list and place, or Keras's backend is not JAX.
+        ImportError: if JAX is older than 0.7, which cannot be told how long to wait for a machine.
+        RuntimeError: if the machines do not find each other in five minutes.
+    """
+    global _JOINED
+    if hosts is None:
+        if rank is not None:
+            raise ValueError(f"`rank` must come with `hosts`. Received: rank={rank!r} alone")
+    else:
+        port = hosts[0].rpartition(":")[2] if hosts else ""
+        if len(hosts) < 2 or not all(hosts) or ":" not in hosts[0] or not port.isdecimal():
+            raise ValueError(
+                "`hosts` must be at least two machines, the first as name:port. "
+                f"Received: {','.join(hosts)!r}"
+            )
+        if not isinstance(rank, int) or not 0 <= rank < len(hosts):
+            raise ValueError(
+                f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
+                f"`hosts`. Received: {rank!r}"
+            )
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "Several machines need Keras's JAX backend (KERAS_BACKEND=jax). "
+            f"Received: {keras.backend.backend()!r}"
+        )
+    import jax
+
+    if not _JOINED:
+        try:
+            jax.distributed.initialize(
+                coordinator_address=hosts and hosts[0],
+                num_processes=hosts and len(hosts),
+                process_id=rank,
+                heartbeat_timeout_seconds=_HEARTBEAT,
+            )
+        except TypeError:
+            raise ImportError(
+                f"Several machines need JAX 0.7 or newer. Received: {jax.__version__}"
+            ) from None
+        except ValueError as error:
+            raise ValueError(
+                "The machines must be named by `hosts`, or by Slurm, Open MPI or Kubernetes in "
+                f"their environment variables. Received: neither ({error})"
+            ) from None
+        if threading.current_thread() is threading.main_thread():
+            # JAX has taken SIGTERM for itself, and would pass it over.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        _JOINED = True
+        atexit.register(_end_without_the_others)
+    devices = keras.distribution.DataParallel(auto_shard_dataset=False)
+    keras.distribution.set_distribution(devices)
+    return devices
+
+
+def _end_without_the_others():
+    """Ends a process that failed. JAX would first wait for the others, who wait for this one."""
+    if _JOINED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def machine_rank(strategy: Any) -> int:
+    """The place of this machine; 0 without several. The first alone writes files."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.data_shard_id  # of replicas that lie on one machine each
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """One machine's share of every batch, with weights that make the sum that of the whole batch.
+
+    As in `for_replicas` a batch is filled up to a multiple of the replicas, here with its last
+    picture, of weight zero. The shares are consecutive rows: in the order of the machines they make
+    up the batch, so that dropout too falls as on one machine.
+
+    Attributes:
+        machines, rank: their number and this one's place.
+        replicas: on all machines together.
+    """
+
+    machines: int
+    rank: int
+    replicas: int
+
+    def rows(self, batch_size: Any) -> Any:
+        """How many of a batch's pictures are in the share, those that fill it up included."""
+        return (batch_size + -batch_size % self.replicas) // self.machines
+
+    def __call__(self, *tensors: Any) -> tuple:
+        """The rows of the tensors of a batch that are in the share, and their weights, float32."""
+        real = tf.shape(tf.nest.flatten(tensors)[0])[0]
+        rows = self.rows(real)
+        places = self.rank * rows + tf.range(rows)
+        weight = tf.cast(rows * self.machines, tf.float32) / tf.cast(real, tf.float32)
+        taken = tf.minimum(places, real - 1)
+        return (
+            *tf.nest.map_structure(lambda x: tf.gather(x, taken), tensors),
+            tf.where(places < real, weight, 0.0),
+        )
+
+
+def share_of_machine(strategy: Any) -> Share | None:
+    """This machine's share of every batch; `None` without several machines."""
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return None
+    return Share(strategy.num_processes, machine_rank(strategy), replica_count(strategy))
+
+
+def require_same_on_machines(strategy: Any, what: str) -> None:
+    """Checks that the machines are about to do the same, and waits for all of them.
+
+    Args:
+        strategy: from `choose_strategy`.
+        what: a text that must be equal on all.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return
+    from jax.experimental import multihost_utils
+
+    digest = np.frombuffer(hashlib.sha256(what.encode()).digest()[:4], "int32")
+    digests = np.ravel(multihost_utils.process_allgather(digest))
+    other = [i for i, x in enumerate(digests) if x != digests[0]]
+    if other:
+        raise ValueError(
+            "The machines must have the same configuration, data, versions and checkpoint. "
+            f"Received: others on the machines of rank {', '.join(map(str, other))} than on that "
+            "of rank 0"
+        )
+
+
+@contextlib.contextmanager
+def alone():
+    """Within, one of several machines may make variables by itself.
+
+    `keras.Model.save` makes some, to look at them; to make one under `DataParallel` waits for all
+    machines to do the same.
+    """
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
+
+
+@contextlib.contextmanager
+def telling_of_the_lost(strategy: Any):
+    """Says what JAX's errors mean on several machines.
+
+    Raises:
+        ConnectionError: in the place of the error of a sum over the machines.
+    """
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        yield
+        return
+    import jax
+
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # Gloo's is the second
+        if "Gloo" not in str(error) and "NCCL" not in str(error):
+            raise
+        raise ConnectionError(
+            "All machines must stay to the end; start all of them again with --resume. Received: "
+            f"{str(error).splitlines()[0][:300]}"
+        ) from error
+
+
+def leave_machines(strategy: Any) -> None:
+    """Ends what `join_machines` began, when all have come to their end."""
+    global _JOINED
+    if not isinstance(strategy, keras.distribution.DataParallel):
+        return
+    import jax
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices("the end")
+    keras.distribution.set_distribution(None)
+    jax.distributed.shutdown()
+    _JOINED = False
 
 
 def use_deterministic_operations() -> None:
