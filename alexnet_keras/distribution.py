@@ -8,9 +8,9 @@ a loop of one's own would have to take its place.
 
 import atexit
 import contextlib
-import dataclasses
 import hashlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.augmentation import Share
 from alexnet_keras.configuration import STRATEGIES
 
 
@@ -95,18 +96,14 @@ def choose_strategy(
         raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
     if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
         raise ValueError(f"`replicas` must be an integer of at least 1. Received: {replicas!r}")
-    if name == "machines" or (name == "auto" and hosts is not None):
-        if replicas is not None:
+    if name == "machines" or hosts is not None or rank is not None:
+        if name not in ("auto", "machines") or replicas is not None:
             raise ValueError(
-                "`replicas` must be left out on several machines, where each device is one. "
-                f"Received: {replicas}"
+                "On several machines, where each device is a replica, `strategy` must be "
+                "'machines' and `replicas` be left out. "
+                f"Received: hosts={hosts}, rank={rank}, {name!r} and replicas={replicas}"
             )
         return join_machines(hosts, rank)
-    if hosts is not None or rank is not None:
-        raise ValueError(
-            "`hosts` and `rank` must come with strategy 'machines', `rank` not without `hosts`. "
-            f"Received: hosts={hosts!r} and rank={rank!r} with {name!r}"
-        )
     if keras.backend.backend() != "tensorflow":
         if name == "mirrored" or (replicas or 1) > 1:
             raise ValueError(
@@ -147,53 +144,26 @@ def replica_count(strategy: Any) -> int:
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
-def for_replicas(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
-    """Fills every batch up to a multiple of the replicas, and weights its pictures.
-
-    `MirroredStrategy` cuts a batch into equal shares, takes the mean of the loss in each, and the
-    mean of those. The last batch of an epoch need not have equal shares, or one for every replica
-    (TensorFlow issue 61231: its loss is then NaN). Filled up with pictures of weight zero, and the
-    others weighted by filled / real, the sum over all shares is the mean over the real pictures.
-
-    Args:
-        batches: of `(images, labels)`.
-        replicas: their number.
-
-    Returns:
-        Batches of `(images, labels, weights)`, the weights float32 of shape `(batch,)`; for one
-        replica the batches as they are.
-    """
+def share_of(strategy: Any) -> Share | None:
+    """What this process takes of every batch; `None`, which is all, with one replica."""
+    replicas = replica_count(strategy)
     if replicas == 1:
-        return batches
-
-    def filled(images, labels):
-        real = tf.shape(labels)[0]
-        missing = -real % replicas
-        weight = tf.cast(real + missing, tf.float32) / tf.cast(real, tf.float32)
-        more = tf.concat([[missing], tf.zeros((tf.rank(images) - 1,), tf.int32)], axis=0)
-        before = tf.zeros_like(more)
-        return (
-            tf.ensure_shape(tf.pad(images, tf.stack([before, more], axis=1)), images.shape),
-            tf.pad(labels, [[0, missing]]),
-            tf.pad(tf.fill([real], weight), [[0, missing]]),
-        )
-
-    return batches.map(filled, num_parallel_calls=1).prefetch(1)
+        return None
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return Share(replicas, strategy.num_processes, strategy.data_shard_id)
+    return Share(replicas)
 
 
 _HEARTBEAT = 30  # seconds without a sign of life after which a machine is given up
-
-_JOINED = False
 
 
 def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distribution.DataParallel:
     """Makes this process one of several that train one network, each on a share of every batch.
 
-    It waits until all have come. Afterwards `keras.distribution` is set for the whole process, and
-    every process must do the same steps: what one computes waits for the others.
-
-    When one is lost, the others end within half a minute: a sum fails (see `telling_of_the_lost`),
-    or JAX's own watch ends the process with its message.
+    It waits until all have come. From then on all must make the same calls, as what one computes
+    waits for the others, until they part at the end of `on_machines`. When one is lost, the others
+    end within half a minute: a sum fails (see `on_machines`), or JAX's own watch ends the process
+    with its message. A process can join once.
 
     Args:
         hosts: the machines, the same list on each; the first as `"name:port"`, with a free port
@@ -207,24 +177,21 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
     Raises:
         ValueError: if they are not such a list and place, or Keras's backend is not JAX.
         ImportError: if JAX is older than 0.7, which cannot be told how long to wait for a machine.
-        RuntimeError: if the machines do not find each other in five minutes.
+        RuntimeError: if the machines do not find each other in five minutes, or JAX or TensorFlow
+            has begun to compute before.
     """
-    global _JOINED
     if hosts is None:
         if rank is not None:
             raise ValueError(f"`rank` must come with `hosts`. Received: rank={rank!r} alone")
-    else:
-        port = hosts[0].rpartition(":")[2] if hosts else ""
-        if len(hosts) < 2 or not all(hosts) or ":" not in hosts[0] or not port.isdecimal():
-            raise ValueError(
-                "`hosts` must be at least two machines, the first as name:port. "
-                f"Received: {','.join(hosts)!r}"
-            )
-        if not isinstance(rank, int) or not 0 <= rank < len(hosts):
-            raise ValueError(
-                f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
-                f"`hosts`. Received: {rank!r}"
-            )
+    elif len(hosts) < 2 or not all(hosts) or not re.fullmatch(r".+:\d+", hosts[0]):
+        raise ValueError(
+            f"`hosts` must be at least two machines, the first as name:port. Received: {hosts!r}"
+        )
+    elif not isinstance(rank, int) or not 0 <= rank < len(hosts):
+        raise ValueError(
+            f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
+            f"`hosts`. Received: {rank!r}"
+        )
     if keras.backend.backend() != "jax":
         raise ValueError(
             "Several machines need Keras's JAX backend (KERAS_BACKEND=jax). "
@@ -232,87 +199,43 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
         )
     import jax
 
-    if not _JOINED:
-        try:
-            jax.distributed.initialize(
-                coordinator_address=hosts and hosts[0],
-                num_processes=hosts and len(hosts),
-                process_id=rank,
-                heartbeat_timeout_seconds=_HEARTBEAT,
-            )
-        except TypeError:
-            raise ImportError(
-                f"Several machines need JAX 0.7 or newer. Received: {jax.__version__}"
-            ) from None
-        except ValueError as error:
-            raise ValueError(
-                "The machines must be named by `hosts`, or by Slurm, Open MPI or Kubernetes in "
-                f"their environment variables. Received: neither ({error})"
-            ) from None
-        if threading.current_thread() is threading.main_thread():
-            # JAX has taken SIGTERM for itself, and would pass it over.
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-        _JOINED = True
-        atexit.register(_end_without_the_others)
-    devices = keras.distribution.DataParallel(auto_shard_dataset=False)
-    keras.distribution.set_distribution(devices)
-    return devices
+    tf.config.set_visible_devices([], "GPU")  # their memory is for JAX
+    try:
+        jax.distributed.initialize(
+            coordinator_address=hosts and hosts[0],
+            num_processes=hosts and len(hosts),
+            process_id=rank,
+            heartbeat_timeout_seconds=_HEARTBEAT,
+        )
+    except TypeError:
+        raise ImportError(
+            f"Several machines need JAX 0.7 or newer. Received: {jax.__version__}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(
+            "The machines must be named by `hosts`, or by Slurm, Open MPI or Kubernetes in their "
+            f"environment variables. Received: neither ({error})"
+        ) from None
+    atexit.register(_end_without_the_others)
+    if threading.current_thread() is threading.main_thread():
+        # JAX has taken SIGTERM for itself, and would pass it over.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    return keras.distribution.DataParallel(auto_shard_dataset=False)
 
 
 def _end_without_the_others():
     """Ends a process that failed. JAX would first wait for the others, who wait for this one."""
-    if _JOINED:
+    import jax
+
+    if jax.distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
 
 
-def machine_rank(strategy: Any) -> int:
-    """The place of this machine; 0 without several. The first alone writes files."""
-    if isinstance(strategy, keras.distribution.DataParallel):
-        return strategy.data_shard_id  # of replicas that lie on one machine each
-    return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """One machine's share of every batch, with weights that make the sum that of the whole batch.
-
-    As in `for_replicas` a batch is filled up to a multiple of the replicas, here with its last
-    picture, of weight zero. The shares are consecutive rows: in the order of the machines they make
-    up the batch, so that dropout too falls as on one machine.
-
-    Attributes:
-        machines, rank: their number and this one's place.
-        replicas: on all machines together.
-    """
-
-    machines: int
-    rank: int
-    replicas: int
-
-    def rows(self, batch_size: Any) -> Any:
-        """How many of a batch's pictures are in the share, those that fill it up included."""
-        return (batch_size + -batch_size % self.replicas) // self.machines
-
-    def __call__(self, *tensors: Any) -> tuple:
-        """The rows of the tensors of a batch that are in the share, and their weights, float32."""
-        real = tf.shape(tf.nest.flatten(tensors)[0])[0]
-        rows = self.rows(real)
-        places = self.rank * rows + tf.range(rows)
-        weight = tf.cast(rows * self.machines, tf.float32) / tf.cast(real, tf.float32)
-        taken = tf.minimum(places, real - 1)
-        return (
-            *tf.nest.map_structure(lambda x: tf.gather(x, taken), tensors),
-            tf.where(places < real, weight, 0.0),
-        )
-
-
-def share_of_machine(strategy: Any) -> Share | None:
-    """This machine's share of every batch; `None` without several machines."""
-    if not isinstance(strategy, keras.distribution.DataParallel):
-        return None
-    return Share(strategy.num_processes, machine_rank(strategy), replica_count(strategy))
+def is_first_machine(strategy: Any) -> bool:
+    """Whether this process is the one that writes files, as all are without several machines."""
+    return getattr(strategy, "data_shard_id", 0) == 0
 
 
 def require_same_on_machines(strategy: Any, what: str) -> None:
@@ -356,11 +279,11 @@ def alone():
 
 
 @contextlib.contextmanager
-def telling_of_the_lost(strategy: Any):
-    """Says what JAX's errors mean on several machines.
+def on_machines(strategy: Any):
+    """Where several machines train; at its end they part. Without several it does nothing.
 
     Raises:
-        ConnectionError: in the place of the error of a sum over the machines.
+        ConnectionError: in the place of JAX's error when another machine is lost.
     """
     if not isinstance(strategy, keras.distribution.DataParallel):
         yield
@@ -368,7 +291,9 @@ def telling_of_the_lost(strategy: Any):
     import jax
 
     try:
-        yield
+        with strategy.scope():
+            yield
+        jax.distributed.shutdown()  # when all have come to it
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # Gloo's is the second
         if "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
@@ -376,20 +301,6 @@ def telling_of_the_lost(strategy: Any):
             "All machines must stay to the end; start all of them again with --resume. Received: "
             f"{str(error).splitlines()[0][:300]}"
         ) from error
-
-
-def leave_machines(strategy: Any) -> None:
-    """Ends what `join_machines` began, when all have come to their end."""
-    global _JOINED
-    if not isinstance(strategy, keras.distribution.DataParallel):
-        return
-    import jax
-    from jax.experimental import multihost_utils
-
-    multihost_utils.sync_global_devices("the end")
-    keras.distribution.set_distribution(None)
-    jax.distributed.shutdown()
-    _JOINED = False
 
 
 def use_deterministic_operations() -> None:
@@ -412,7 +323,7 @@ def use_deterministic_operations() -> None:
 
 
 class _OfRealPictures:
-    """A mean over the pictures whose weight is not zero, whatever it is (see `for_replicas`)."""
+    """A mean over the pictures whose weight is not zero, whatever it is (see `Share`)."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         if sample_weight is not None:

@@ -38,14 +38,11 @@ from alexnet_keras.distribution import (
     Top5,
     alone,
     choose_strategy,
-    for_replicas,
-    leave_machines,
-    machine_rank,
-    replica_count,
+    is_first_machine,
+    on_machines,
     require_same_on_machines,
     scope,
-    share_of_machine,
-    telling_of_the_lost,
+    share_of,
     use_deterministic_operations,
 )
 from alexnet_keras.files import write_file, write_json
@@ -434,7 +431,7 @@ def train(
         dataset.require_decodable("validation")
 
     _require_same(config, dataset, devices)
-    if machine_rank(devices) == 0:
+    if is_first_machine(devices):
         out.mkdir(parents=True, exist_ok=True)
         require_room(model, out)
         write_file(out / "statistics.npz", statistics.save)
@@ -495,7 +492,7 @@ def resume(
     path = folder / CHECKPOINT
     state = load_state(path, model) if path.exists() else None
     _require_same(config, dataset, devices, state and state[0])
-    if machine_rank(devices) == 0:
+    if is_first_machine(devices):
         require_room(model, folder)
     return _fit(
         config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
@@ -508,11 +505,6 @@ def _prepare_keras(config, strategy, replicas, hosts, rank):
         raise ValueError(
             "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
             "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
-        )
-    if hosts is not None and config.batch_size < len(hosts):
-        raise ValueError(
-            f"`batch_size` must be at least the number of machines, {len(hosts)}, which share "
-            f"every batch. Received: {config.batch_size}"
         )
     devices = choose_strategy(strategy, replicas, hosts, rank)
     if config.deterministic:
@@ -568,8 +560,7 @@ def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
 
 
 def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state=None) -> Run:
-    replicas = replica_count(devices)
-    first = machine_rank(devices) == 0
+    first = is_first_machine(devices)
     epoch, step, log = 0, 0, ""
     plateau = _learning_rate_callback(config)
     saved, stuck = _SaveModels(out), StuckLoss(dataset.class_shares("train"), config)
@@ -596,7 +587,11 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         checkpoints.resume(about, restore)
     if first:  # rows of epochs that the checkpoint does not know are written again
         write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
-    common = {"image_size": config.image_size, "batch_size": config.batch_size}
+    common = {
+        "image_size": config.image_size,
+        "batch_size": config.batch_size,
+        "share": share_of(devices),
+    }
     validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
     writing = [
         saved,
@@ -606,11 +601,6 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
     ]
     callbacks = [_StopDiverged(out, step), plateau, *(writing if first else []), checkpoints]
-
-    share = share_of_machine(devices)
-
-    def shared(batches):
-        return batches.map(share).prefetch(1) if share else for_replicas(batches, replicas)
 
     def fit(epoch, last, step):
         batches = training_batches(
@@ -623,23 +613,22 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
             **common,
         )
         model.fit(
-            shared(batches),
+            batches,
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
-            validation_data=shared(validation),
+            validation_data=validation,
             callbacks=callbacks,
             verbose=verbose if first else 0,
             shuffle=False,  # it is already
         )
 
-    with stopping_on_signals(), telling_of_the_lost(devices):
+    with stopping_on_signals(), on_machines(devices):
         if step:  # the rest of an epoch
             fit(epoch, epoch + 1, step)
             epoch += 1
         if epoch < config.epochs:
             fit(epoch, config.epochs, 0)
-        leave_machines(devices)
     if not first:
         return None
     write_json(out / "time.json", {"training_seconds": round(checkpoints.total_seconds(), 1)})
