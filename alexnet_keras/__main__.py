@@ -168,11 +168,19 @@ def _parser() -> argparse.ArgumentParser:
         "--strategy",
         choices=STRATEGIES,
         default="auto",
-        help="mirrored: a replica of the network on each GPU; auto: that, where there are several",
+        help="mirrored: a replica of the network on each GPU; auto: that, where there are several; "
+        "machines: on several machines as Slurm, Open MPI or Kubernetes start it",
     )
     machine.add_argument(
         "--replicas", type=_positive, help="how many; without a GPU the CPU is split (default: all)"
     )
+    machine.add_argument(
+        "--hosts",
+        metavar="HOST:PORT,HOST,...",
+        help="train on these machines together: the same command on each, with its own --rank "
+        "(KERAS_BACKEND=jax)",
+    )
+    machine.add_argument("--rank", type=int, help="place of this machine in --hosts, from 0")
     machine.add_argument(
         "--deterministic",
         action="store_true",
@@ -419,11 +427,15 @@ def _train(arguments) -> None:
     how = {
         "strategy": arguments.strategy,
         "replicas": arguments.replicas,
+        "hosts": None if arguments.hosts is None else arguments.hosts.split(","),
+        "rank": arguments.rank,
         "checkpoint_steps": arguments.checkpoint_steps,
         "verbose": 1 if sys.stdout.isatty() else 2,
     }
     out = arguments.resume or arguments.out or _free_folder(config)
     run = resume(out, **how) if arguments.resume else train(config, out, **how)
+    if run is None:  # on other machines than the first
+        return
     config = run.config
     dataset = run.open_dataset()
     _print_skipped(dataset)

@@ -154,7 +154,9 @@ class Checkpoints(keras.callbacks.Callback):
         steps: between two checkpoints within an epoch.
         steps_per_epoch: of a whole epoch.
         states: functions that give what else is to be kept, by name, for JSON.
-        writes: whether this process writes; of several machines only the first does.
+        writes: whether this process writes; of several machines only the first does. A signal to
+            the others does not stop them, so that one to all leaves a checkpoint: when the first
+            has stopped, they cannot go on.
     """
 
     def __init__(
@@ -199,7 +201,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.step += 1
         if self.step == self.steps_per_epoch:
             return  # on_epoch_end keeps the state, after validation
-        stop = _STOP.number
+        stop = _STOP.number if self.writes else 0
         if stop or self.step % self.steps == 0:
             self._save(self.epoch, self.step)
         if stop:
@@ -207,7 +209,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._save(epoch + 1, 0)
-        if _STOP.number:
+        if _STOP.number and self.writes:
             raise Interrupted(_STOP.number, self.folder)
 
     def _save(self, epoch, step):

@@ -146,7 +146,7 @@ class Augmentation:
             )
 
 
-STRATEGIES = ("auto", "none", "mirrored")
+STRATEGIES = ("auto", "none", "mirrored", "machines")
 """How training uses several devices; see `distribution.choose_strategy`."""
 
 RATE_RULES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}

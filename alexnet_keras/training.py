@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -35,10 +36,13 @@ from alexnet_keras.distribution import (
     Loss,
     Top1,
     Top5,
+    alone,
     choose_strategy,
-    for_replicas,
-    replica_count,
+    is_first_machine,
+    on_machines,
+    require_same_on_machines,
     scope,
+    share_of,
     use_deterministic_operations,
 )
 from alexnet_keras.files import write_file, write_json
@@ -163,7 +167,8 @@ class _SaveModels(keras.callbacks.Callback):
         self.out, self.best = out, -1.0
 
     def on_epoch_end(self, epoch, logs=None):
-        write_file(self.out / "last.keras", self.model.save)
+        with alone():
+            write_file(self.out / "last.keras", self.model.save)
         if logs["val_top1"] > self.best:
             self.best = logs["val_top1"]
             copy = functools.partial(shutil.copyfile, self.out / "last.keras")
@@ -383,9 +388,11 @@ def train(
     *,
     strategy: str = "auto",
     replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
     checkpoint_steps: int = 500,
     verbose: int | str = "auto",
-) -> Run:
+) -> Run | None:
     """Trains a network and keeps the run in a folder.
 
     The folder then holds `config.json` (the configuration, class names and versions),
@@ -400,13 +407,18 @@ def train(
         strategy, replicas: how to use several devices, see `choose_strategy`. The batch size is
             that of all replicas together, so that the result is that of one device, but for batch
             normalization, which takes the statistics of each replica's share.
+        hosts, rank: the machines to train on and this one's place among them, see `join_machines`.
+            Every machine makes the same call. The first alone writes; to resume, all read the
+            folder, which is best one that they share.
         checkpoint_steps: between two checkpoints within an epoch; another is written after each.
         verbose: as for `keras.Model.fit`.
 
     Returns:
-        The `Run`, its network with the weights of the best epoch.
+        The `Run`, its network with the weights of the best epoch; `None` on other machines than
+        the first.
 
     Raises:
+        ConnectionError: if one of several machines is lost.
         FileExistsError: if `out` exists and is not an empty folder; nothing is written.
         DataError: if the data cannot be opened or decoded, or holds the run's folder.
         DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
@@ -430,7 +442,7 @@ def train(
             f"The run's folder must be new or empty. Received: {out}, which holds "
             + (f"a run; --resume {out} goes on with it" if going_on else "something")
         )
-    devices = _prepare_keras(config, strategy, replicas)
+    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
     dataset = _open(config)
     if is_folder(config.data):
         # Absolute, so that the run can be evaluated from anywhere.
@@ -451,20 +463,22 @@ def train(
     if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
-    out.mkdir(parents=True, exist_ok=True)
-    require_room(model, out)
-    write_file(out / "statistics.npz", statistics.save)
-    write_json(
-        out / "config.json",
-        {
-            "config": dataclasses.asdict(config),
-            "class_names": dataset.class_names,
-            "sizes": dataset.sizes,
-            "fingerprint": dataset.fingerprint,
-            "skipped": dataset.skipped,
-            "versions": versions(),
-        },
-    )
+    _require_same(config, dataset, devices)
+    if is_first_machine(devices):
+        out.mkdir(parents=True, exist_ok=True)
+        require_room(model, out)
+        write_file(out / "statistics.npz", statistics.save)
+        write_json(
+            out / "config.json",
+            {
+                "config": dataclasses.asdict(config),
+                "class_names": dataset.class_names,
+                "sizes": dataset.sizes,
+                "fingerprint": dataset.fingerprint,
+                "skipped": dataset.skipped,
+                "versions": versions(),
+            },
+        )
     return _fit(config, out, dataset, statistics, model, devices, checkpoint_steps, verbose)
 
 
@@ -473,9 +487,11 @@ def resume(
     *,
     strategy: str = "auto",
     replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
     checkpoint_steps: int = 500,
     verbose: int | str = "auto",
-) -> Run:
+) -> Run | None:
     """Goes on with a run that was cut off, from its last checkpoint.
 
     On a CPU with the same number of threads and versions, the run ends with the weights, the state
@@ -484,10 +500,11 @@ def resume(
 
     Args:
         folder: of the run.
-        strategy, replicas, checkpoint_steps, verbose: as for `train`.
+        strategy, replicas, hosts, rank, checkpoint_steps, verbose: as for `train`.
 
     Returns:
-        The `Run`, its network with the weights of the best epoch.
+        The `Run`, its network with the weights of the best epoch; `None` on other machines than
+        the first.
 
     Raises:
         DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
@@ -503,7 +520,7 @@ def resume(
     """
     folder = Path(folder)
     config, class_names, fingerprint = read_config(folder)
-    devices = _prepare_keras(config, strategy, replicas)
+    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
     dataset = _open(config)
     if dataset.class_names != class_names or dataset.fingerprint != fingerprint:
         raise DataError(
@@ -516,23 +533,32 @@ def resume(
     state = load_state(path, model) if path.exists() else None
     if state is None and config.from_weights:  # cut off before the first step
         _take_over(model, config)
-    require_room(model, folder)
+    _require_same(config, dataset, devices, state and state[0])
+    if is_first_machine(devices):
+        require_room(model, folder)
     return _fit(
         config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
     )
 
 
-def _prepare_keras(config, strategy, replicas):
+def _prepare_keras(config, strategy, replicas, hosts, rank):
     """Settings that hold for the whole process, and the strategy."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
             "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
         )
-    devices = choose_strategy(strategy, replicas)
+    devices = choose_strategy(strategy, replicas, hosts, rank)
     if config.deterministic:
         use_deterministic_operations()
     return devices
+
+
+def _require_same(config, dataset, devices, about=None):
+    """Machines that train together must be about to do the same."""
+    places = {"data": None, "data_dir": None}  # each may have the data where it likes
+    same = [dataclasses.asdict(config) | places, dataset.fingerprint, versions(), about]
+    require_same_on_machines(devices, json.dumps(same))
 
 
 def _open(config: TrainingConfig) -> ImageDataset:
@@ -631,7 +657,7 @@ def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
 
 
 def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state=None) -> Run:
-    replicas = replica_count(devices)
+    first = is_first_machine(devices)
     epoch, step, log = 0, 0, ""
     plateau = _learning_rate_callback(config)
     saved, stuck = _SaveModels(out), StuckLoss(dataset.class_shares("train"), config)
@@ -647,6 +673,7 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
             "stuck": lambda: [stuck.epochs_stuck, stuck.advised],
             "log": lambda: log_file.read_bytes().decode() if log_file.exists() else "",
         },
+        writes=first,
     )
     if state:
         about, restore = state
@@ -657,20 +684,22 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         checkpoints.resume(about, restore)
     elif config.from_weights:  # which need not be there when the run is resumed
         checkpoints.begin(model)
-    # Rows of epochs that the checkpoint does not know are written again.
-    write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
-    common = {"image_size": config.image_size, "batch_size": config.batch_size}
+    if first:  # rows of epochs that the checkpoint does not know are written again
+        write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
+    common = {
+        "image_size": config.image_size,
+        "batch_size": config.batch_size,
+        "share": share_of(devices),
+    }
     validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
-    callbacks = [
-        _StopDiverged(out, step),
-        plateau,
+    writing = [
         saved,
         keras.callbacks.CSVLogger(log_file, append=True),
         stuck,
         _Speed(config.batch_size),
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
-        checkpoints,
     ]
+    callbacks = [_StopDiverged(out, step), plateau, *(writing if first else []), checkpoints]
 
     def fit(epoch, last, step):
         batches = training_batches(
@@ -683,21 +712,23 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
             **common,
         )
         model.fit(
-            for_replicas(batches, replicas),
+            batches,
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
-            validation_data=for_replicas(validation, replicas),
+            validation_data=validation,
             callbacks=callbacks,
-            verbose=verbose,
+            verbose=verbose if first else 0,
             shuffle=False,  # it is already
         )
 
-    with stopping_on_signals():
+    with stopping_on_signals(), on_machines(devices):
         if step:  # the rest of an epoch
             fit(epoch, epoch + 1, step)
             epoch += 1
         if epoch < config.epochs:
             fit(epoch, config.epochs, 0)
+    if not first:
+        return None
     write_json(out / "time.json", {"training_seconds": round(checkpoints.total_seconds(), 1)})
     return dataclasses.replace(load_run(out), dataset=dataset)
