@@ -526,27 +526,19 @@ def plot_comparisons(comparisons: Sequence[Comparison], title: str = "") -> Figu
     axes.axvline(0, color="black", linewidth=0.8)
     for y, row in enumerate(rows):
         points = [100 * difference for difference in row.differences.values()]
-        label = {"seed": "each seed", "mean": "mean, 95 % interval", "paper": "the paper, ImageNet"}
-        if y:
-            label = dict.fromkeys(label)
-        axes.plot(points, [y] * len(points), "|", color="C7", markersize=9, label=label["seed"])
+        axes.plot(points, [y] * len(points), "|", color="C7", markersize=9)
         low, high = row.interval
         reach = 100 * (high - row.difference) if high == high else 0
-        axes.errorbar(
-            100 * row.difference, y, xerr=reach, fmt="o", color="C0", capsize=3, label=label["mean"]
-        )
-        paper = CONDITIONS[row.condition].points
-        axes.plot(
-            [] if paper is None else [paper],
-            [] if paper is None else [y],
-            "D",
-            color="C3",
-            markersize=6,
-            fillstyle="none",
-            label=label["paper"],
-        )
+        axes.errorbar(100 * row.difference, y, xerr=reach, fmt="o", color="C0", capsize=3)
+    axes.plot([], [], "|", color="C7", markersize=9, label="each seed")
+    axes.errorbar([], [], xerr=[], fmt="o", color="C0", capsize=3, label="mean, 95 % interval")
+    papers = {y: CONDITIONS[row.condition].points for y, row in enumerate(rows)}
+    found = {y: points for y, points in papers.items() if points is not None}
+    if found:
+        label = "the paper, on ImageNet"
+        axes.plot(list(found.values()), list(found), "D", color="C3", fillstyle="none", label=label)
     axes.set_yticks(range(len(rows)), [CONDITIONS[row.condition].label for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set(
         title=title or "Each idea switched off alone",
         xlabel="top-1 error less that of the paper's network, points (ten views)",

@@ -163,7 +163,7 @@ def test_plot_shows_intervals_and_the_papers_figures():
     rows = compare(results("no-lrn", [0.40, 0.41, 0.42], [0.50, 0.51, 0.55]))
     axes = plot_comparisons(rows).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [CONDITIONS["no-lrn"].label]
-    (bar,) = axes.containers
+    bar, _ = axes.containers
     (ends,) = bar.lines[2][0].get_segments()
     assert ends[:, 0] / 100 == pytest.approx(rows[1].interval)
     diamond = [line for line in axes.lines if line.get_marker() == "D"]
