@@ -1,7 +1,8 @@
 """What weights from other pictures are worth: the embedded set, learned from nothing and from them.
 
-Three ways, with the same recipe and the same seeds: from nothing; from the weights of a run, whose
-layers learn at a tenth of the rate; and with conv1 to conv5 of them frozen. fc8 is new each time.
+Four ways, with the same recipe and the same seeds: from nothing; from the weights of a run, whose
+layers learn at the full rate, or at a tenth of it; and with conv1 to conv5 of them frozen. fc8 is
+new each time.
 Each training appends a line to `transfer.jsonl`; those that are there are not done again. The table
 and the plot are made of the lines: `--plot-only` makes them again.
 
@@ -19,6 +20,7 @@ from benchmarks.harness import argument_parser, machine
 
 WAYS = {
     "from nothing": {},
+    "full rate everywhere": {},
     "rate of a tenth below fc8": {"transfer_rate": 0.1},
     "conv1 to conv5 frozen": {"freeze": "conv5"},
 }
