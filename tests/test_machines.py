@@ -191,10 +191,12 @@ def test_signal_to_all_leaves_a_checkpoint(config, tmp_path):
 
 
 def test_machines_with_different_configurations_are_refused(config, tmp_path):
-    for process in start_two(config, tmp_path / "run", seed=1):
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 1
-        assert "Received: others on the machines of rank 1 than on that of rank 0" in errors
+    first, second = start_two(config, tmp_path / "run", seed=1)
+    _, errors = first.communicate(timeout=200)
+    assert first.returncode == 1
+    assert "Received: others on the machines of rank 1 than on that of rank 0" in errors
+    second.communicate(timeout=60)
+    assert second.returncode  # with that message, or that of JAX's watch, if it is quicker
     assert not (tmp_path / "run").exists()
 
 
