@@ -38,6 +38,7 @@ lint: $(VENV)/installed-test  ## format and lint, notebooks included
 notebooks: $(VENV)/installed-test  ## run the notebooks again and keep their outputs
 	$(BIN)/python notebooks/links.py
 	$(BIN)/python notebooks/refresh.py
+	$(BIN)/python -m notebooks.translate
 
 site: $(VENV)/installed-site  ## write the web edition, of the outputs that are kept, into site/
 	rm -rf site
