@@ -147,7 +147,8 @@ def load_state(path: Path, model: keras.Model) -> tuple[dict[str, Any], Callable
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes a checkpoint every so many steps and after every epoch; must be the last callback.
+    """Writes a checkpoint every so many steps and after every epoch; must be the last callback, and
+    its `restore` be called by the first one.
 
     Args:
         folder: of the run.
@@ -188,7 +189,12 @@ class Checkpoints(keras.callbacks.Callback):
         """Of training, over all the processes that the run has taken."""
         return self.seconds + time.perf_counter() - self.started
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def restore(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Gives the values of a checkpoint, at the beginning of an epoch.
+
+        To be called before other callbacks begin theirs: a schedule then sets the new epoch's rate
+        over that of the checkpoint, which may be of the one before.
+        """
         if epoch != self.epoch:
             self.epoch, self.step = epoch, 0
         if self.pending:

@@ -456,6 +456,7 @@ def train(
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
     if config.from_weights is not None:
         config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
+    _require_same(config, dataset, devices)
     model = _compiled(config, len(dataset.class_names), devices)
     means = _take_over(model, config) if config.from_weights else {}
     statistics = color_statistics(dataset, config.image_size, config.mean)
@@ -463,7 +464,6 @@ def train(
     if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
-    _require_same(config, dataset, devices)
     if is_first_machine(devices):
         out.mkdir(parents=True, exist_ok=True)
         require_room(model, out)
@@ -699,7 +699,12 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         _Speed(config.batch_size),
         keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
     ]
-    callbacks = [_StopDiverged(out, step), plateau, *(writing if first else []), checkpoints]
+    restoring = keras.callbacks.LambdaCallback(on_epoch_begin=checkpoints.restore)
+    callbacks = [
+        *(restoring, _StopDiverged(out, step), plateau),
+        *(writing if first else []),
+        checkpoints,
+    ]
 
     def fit(epoch, last, step):
         batches = training_batches(

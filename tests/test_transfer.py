@@ -327,51 +327,59 @@ def test_command_line(config, tmp_path, monkeypatch, capsys):
 
 
 HOW = {
-    "jax": ({"KERAS_BACKEND": "jax"}, []),
-    "torch": ({"KERAS_BACKEND": "torch"}, []),
-    "replicas": ({}, ["--strategy", "mirrored", "--replicas", "2"]),
+    "jax": ({"KERAS_BACKEND": "jax"}, {}),
+    "torch": ({"KERAS_BACKEND": "torch"}, {}),
+    "replicas": ({}, {"strategy": "mirrored", "replicas": 2}),
 }
+TRAIN = """
+import json, sys
+import numpy as np
+from alexnet_keras import TrainingConfig, training
+build = training.build_model
+def build_model(*arguments):  # fc8 begins with the same numbers, not with those of the seed
+    model = build(*arguments)
+    fc8 = model.get_layer("fc8")
+    fc8.set_weights([np.arange(w.size).reshape(w.shape) % 7 / 1e4 for w in fc8.get_weights()])
+    return model
+training.build_model = build_model
+config, out, how = sys.argv[1:]
+training.train(TrainingConfig(**json.loads(config)), out, verbose=0, **json.loads(how))
+"""
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_other_backends_and_replicas_agree(how, config, old, tmp_path):
-    """One step without dropout; fc8 begins with the same numbers, not with those of the seed."""
-    environment, more = HOW[how]
-    if environment:
-        pytest.importorskip(how)
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """A function that takes one step without dropout in a process of its own."""
     config = dataclasses.replace(config, freeze="conv5", transfer_rate=0.25, dropout=0.0)
-    code = (
-        "import sys\n"
-        "import numpy as np\n"
-        "from alexnet_keras import training\n"
-        "from alexnet_keras.__main__ import main\n"
-        "build = training.build_model\n"
-        "def build_model(*arguments):\n"
-        "    model = build(*arguments)\n"
-        "    fc8 = model.get_layer('fc8')\n"
-        "    fc8.set_weights([np.arange(w.size).reshape(w.shape) % 7 / 1e4\n"
-        "        for w in fc8.get_weights()])\n"
-        "    return model\n"
-        "training.build_model = build_model\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    weights = []
-    for name, environ, extra in (("other", environment, more), ("one", {}, [])):
+    folder = tmp_path_factory.mktemp("processes")
+
+    def in_process(name, environment, how):
+        arguments = [json.dumps(dataclasses.asdict(config)), str(folder / name), json.dumps(how)]
         done = subprocess.run(
-            [sys.executable, "-c", code, "train", *arguments_of(config), *extra]
-            + ["--out", str(tmp_path / name)],
-            env={**os.environ, **environ},
+            [sys.executable, "-c", TRAIN, *arguments],
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        model = keras.saving.load_model(tmp_path / name / "last.keras", compile=False)
-        weights.append(by_layer(model))
-    other, one = weights
-    before = by_layer(old.model)
-    for name in one:
+        return by_layer(keras.saving.load_model(folder / name / "last.keras", compile=False))
+
+    return in_process
+
+
+@pytest.fixture(scope="module")
+def on_one_device(trained):
+    return trained("one", {}, {})
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_other_backends_and_replicas_agree(how, trained, on_one_device, old):
+    if how != "replicas":
+        pytest.importorskip(how)
+    other, before = trained(how, *HOW[how]), by_layer(old.model)
+    for name, weights in on_one_device.items():
         if name in ("fc6", "fc7", "fc8"):
-            for ours, theirs in zip(other[name], one[name]):
+            for ours, theirs in zip(other[name], weights):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
         else:
             assert same_bits(other[name], before[name])
