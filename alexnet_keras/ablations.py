@@ -28,8 +28,6 @@ CONFIDENCE = 0.95
 RESULTS = "results.jsonl"
 """Name of the file in the folder: one JSON line a run."""
 
-SHIPPED = "ablations.jsonl"
-
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
@@ -328,21 +326,6 @@ def read_results(path: str | Path) -> list[Result]:
     if unknown:
         raise DataError(f"Results must be of known conditions. Received: {sorted(unknown)}")
     return results
-
-
-def shipped_results() -> list[Result]:
-    """The runs on Imagenette that come with the package, from `data/ablations.jsonl`.
-
-    Their Imagenette was a copy of 160 x 160 pixels, square and encoded again.
-
-    Example:
-
-    >>> sorted({result.seed for result in shipped_results()})
-    [0, 1, 2]
-    """
-    here = Path(__file__).parent
-    folders = here / "data", here.parent / "data"  # as installed, as checked out
-    return read_results(next(f for f in folders if (f / SHIPPED).exists()) / SHIPPED)
 
 
 Line = typing.TypeVar("Line")
