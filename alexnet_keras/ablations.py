@@ -226,6 +226,14 @@ def ablate(
         ValueError: for an unknown condition, a seed given twice, and where the folder holds results
             with other settings or of other data; nothing is written.
         Others: as `train`.
+
+    Example:
+
+    >>> from alexnet_keras import TrainingConfig, ablate
+    >>> base = TrainingConfig(width=0.05, image_size=64, epochs=1)
+    >>> results = ablate(base, "ablations", seeds=[0], conditions=["base"], verbose=False)
+    >>> [(result.condition, result.seed) for result in results]
+    [('base', 0)]
     """
     out = Path(out)
     for name, values in (("seeds", seeds), ("conditions", conditions)):
