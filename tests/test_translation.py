@@ -81,7 +81,7 @@ class TestTool:
             ("zh/01_architecture.md", "+ 384\n", "+ 385\n", "cell-40: other code"),
             ("zh/01_architecture.md", "3 GB 内存", "4 GB 内存", "cell-01: other numbers: 4 for 3"),
             ("zh/01_architecture.md", "\\cdot", "\\times", "cell-04: other formulas"),
-            ("zh/02_first_training.md", "#readme", "", "cell-50: other links"),
+            ("zh/02_first_training.md", "03_relu.ipynb", "04.ipynb", "cell-50: other links"),
             ("zh/02_first_training.md", "<!-- cell-08 80581151 -->", "", "cell-08: not translated"),
             ("zh/02_first_training.md", "<!-- cell-08 ", "<!-- cell-8 ", "cell-8: no such cell"),
         ],
