@@ -17,44 +17,47 @@ import tensorflow as tf
 
 from alexnet_keras import TrainingConfig, checkpoint, resume, train
 
-action, arguments, kill = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
-shares, losses, models = {}, [], []
-original_fit, original_end = keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end
+
+def main():
+    action, arguments, kill = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+    shares, losses, models = {}, [], []
+    original_fit, original_end = keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end
+
+    def fit(self, x, **arguments):
+        def note(step, images, weights):  # batches are read ahead
+            shares[int(step)] = images.sum((1, 2, 3))[weights > 0].tolist()
+            return step
+
+        def noting(step, batch):
+            weights = batch[2] if len(batch) == 3 else tf.ones_like(batch[1], "float32")
+            noted = tf.numpy_function(note, (step, batch[0], weights), tf.int64)
+            with tf.control_dependencies([noted]):
+                return tf.nest.map_structure(tf.identity, batch)
+
+        models.append(self)
+        return original_fit(self, x.enumerate().map(noting), **arguments)
+
+    def on_train_batch_end(self, batch, logs=None):
+        losses.append(float(logs["loss"]))
+        original_end(self, batch, logs)
+        print("a step", flush=True)
+        if len(losses) == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end = fit, on_train_batch_end
+    if action == "train":
+        run = train(TrainingConfig(**arguments.pop("config")), **arguments)
+    else:
+        run = resume(arguments.pop("out"), **arguments)
+    weights = b"".join(np.asarray(x).tobytes() for x in models[0].get_weights())
+    saw = {
+        "losses": losses,
+        "shares": [shares[step] for step in range(len(losses))] if action == "train" else [],
+        "weights": hashlib.sha256(weights).hexdigest(),
+        "has_run": run is not None,
+    }
+    print(json.dumps(saw))
 
 
-def fit(self, x, **arguments):
-    def note(step, images, weights):  # batches are read ahead
-        shares[int(step)] = images.sum((1, 2, 3))[weights > 0].tolist()
-        return step
-
-    def noting(step, batch):
-        weights = batch[2] if len(batch) == 3 else tf.ones_like(batch[1], "float32")
-        noted = tf.numpy_function(note, (step, batch[0], weights), tf.int64)
-        with tf.control_dependencies([noted]):
-            return tf.nest.map_structure(tf.identity, batch)
-
-    models.append(self)
-    return original_fit(self, x.enumerate().map(noting), **arguments)
-
-
-def on_train_batch_end(self, batch, logs=None):
-    losses.append(float(logs["loss"]))
-    original_end(self, batch, logs)
-    print("a step", flush=True)
-    if len(losses) == kill:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end = fit, on_train_batch_end
-if action == "train":
-    run = train(TrainingConfig(**arguments.pop("config")), **arguments)
-else:
-    run = resume(arguments.pop("out"), **arguments)
-weights = b"".join(np.asarray(x).tobytes() for x in models[0].get_weights())
-saw = {
-    "losses": losses,
-    "shares": [shares[step] for step in range(len(losses))] if action == "train" else [],
-    "weights": hashlib.sha256(weights).hexdigest(),
-    "has_run": run is not None,
-}
-print(json.dumps(saw))
+if __name__ == "__main__":
+    main()

@@ -367,16 +367,3 @@ def test_command(tiny, tmp_path, capsys):
     assert "`epochs` must be that of the results" in said and len(said.splitlines()) == 1
     assert main([*command, "--conditions", "dropout"]) == 1
     assert "`conditions` must be among" in capsys.readouterr().err
-
-
-def test_table_in_the_readme_is_that_of_the_results():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    committed = read_results(ROOT / "benchmarks" / "results" / "ablations.jsonl")
-    assert markdown_table(committed) in readme
-    # Complete pairs: a condition and its base with each seed, all with the same recipe.
-    assert all(len(row.differences) == len(row.errors) for row in compare(committed))
-    for run in committed:
-        base = next(b for b in committed if b.condition == "base" and b.seed == run.seed)
-        changed = {k for k, v in run.config.items() if v != base.config[k]}
-        assert changed == CHANGED[run.condition]
-        assert run.fingerprint == base.fingerprint
