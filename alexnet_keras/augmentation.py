@@ -171,8 +171,8 @@ def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> 
     """A crop of the central square of a picture that is still encoded.
 
     Of a JPEG file, unless it is too small, only the crop is decoded and scaled. It then begins at
-    a pixel of the file, not of the scaled square, and is one pixel of the file at most from the
-    same crop of `central_square`.
+    a pixel of the file, not of the scaled square, and is about one pixel of the square at most from
+    the same crop of `central_square`, whose own size is rounded, too.
 
     Args:
         encoded: scalar string, the bytes of the file.

@@ -14,8 +14,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from benchmarks.harness import argument_parser
-from benchmarks.relu import compiled, four_layers, small_pictures
+from benchmarks.relu import compiled, four_layers, small_network_parser, small_pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +90,8 @@ def plot(runs: list[Run], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
-    parser.add_argument("--data", default="openclipart")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--width", type=float, default=0.5, help="factor of the maps")
+    parser = small_network_parser(__doc__)
     parser.add_argument("--learning-rate", type=float, default=0.01)
-    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args(argv)
 

@@ -185,12 +185,18 @@ def plot(runs: list[Run], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+def small_network_parser(description: str):
+    """What the scripts that train the four layers take."""
+    parser = argument_parser(description)
     parser.add_argument("--data", default="openclipart")
     parser.add_argument("--data-dir")
     parser.add_argument("--width", type=float, default=0.5, help="factor of the maps")
     parser.add_argument("--batch-size", type=int, default=32)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = small_network_parser(__doc__)
     parser.add_argument("--epochs", type=int, default=30, help="at most")
     args = parser.parse_args(argv)
 

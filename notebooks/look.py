@@ -7,6 +7,7 @@ Chromium or Chrome and the package `playwright` (`requirements-site.txt`).
 """
 
 import argparse
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -34,6 +35,9 @@ def main() -> int:
     browser = find_browser()
     if browser is None:
         print("There is no Chromium or Chrome on this machine.", file=sys.stderr)
+        return 1
+    if importlib.util.find_spec("playwright") is None:
+        print("`playwright` is missing: pip install -r requirements-site.txt", file=sys.stderr)
         return 1
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for path in arguments.notebooks or sorted(HERE.glob("*.ipynb")):

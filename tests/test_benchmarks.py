@@ -160,12 +160,14 @@ def test_script_runs(name, tmp_path, capsys):
 
 
 def test_pages_are_those_of_the_results():
+    from benchmarks import transfer
     from benchmarks.harness import RESULTS, saved_tables
     from benchmarks.summary import summary
 
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == summary(RESULTS)
     readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
     tables = [saved_tables(RESULTS / "training.json")["Training step, float32"]]
+    tables.append(transfer.table(transfer.read(RESULTS / "transfer.jsonl")))
     for table in [*tables, *saved_tables(RESULTS / "inference.json").values()]:
         assert table in readme
 

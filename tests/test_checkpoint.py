@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from alexnet_keras import checkpoint
 from alexnet_keras.__main__ import main
@@ -29,17 +28,9 @@ KILLED = Path(__file__).with_name("killed.py")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for label, name in enumerate(("blue", "green", "red")):
-        (folder / name).mkdir()
-        for i in range(15):
-            image = rng.integers(0, 200, (80, 75, 3))
-            image[:, :, 2 - label] += 50
-            encoded = tf.io.encode_jpeg(image.astype("uint8")).numpy()
-            (folder / name / f"{i}.jpg").write_bytes(encoded)
-    return folder
+def folder(tmp_path_factory, write_pictures):
+    counts = {"blue": 15, "green": 15, "red": 15}
+    return write_pictures(tmp_path_factory.mktemp("data"), counts, noise=200, color=50)
 
 
 @pytest.fixture(scope="module")

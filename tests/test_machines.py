@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from alexnet_keras.__main__ import main
 from alexnet_keras.augmentation import (
@@ -32,18 +31,10 @@ EPOCHS = 2
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_pictures):
     """37 pictures to train on, and 9 to validate with."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for label, (name, count) in enumerate({"blue": 15, "green": 15, "red": 16}.items()):
-        (folder / name).mkdir()
-        for i in range(count):
-            image = rng.integers(0, 200, (80, 75, 3))
-            image[:, :, 2 - label] += 50
-            encoded = tf.io.encode_jpeg(image.astype("uint8")).numpy()
-            (folder / name / f"{i}.jpg").write_bytes(encoded)
-    return folder
+    counts = {"blue": 15, "green": 15, "red": 16}
+    return write_pictures(tmp_path_factory.mktemp("data"), counts, noise=200, color=50)
 
 
 @pytest.fixture(scope="module")

@@ -58,3 +58,11 @@ class TestNotebook:
     def test_some_outputs_are_checked(self, path):
         tags = [tag for cell in cells(path, "code") for tag in cell.metadata.get("tags", [])]
         assert tags.count("nbval-check-output") >= 2
+
+
+def test_cells_that_need_torch_are_not_checked():
+    """Without PyTorch the notebook passes over each cell with that word, so it prints nothing."""
+    for cell in cells(ROOT / "notebooks" / "13_pytorch_twin.ipynb", "code"):
+        assert "torch" not in cell.source or "nbval-check-output" not in cell.metadata.get(
+            "tags", []
+        ), cell.source

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -161,3 +162,9 @@ def test_command(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*pipeline, "--tflops", "0"])
     assert "must be greater than 0, not 0" in capsys.readouterr().err
+
+
+def test_page_on_scale_is_what_the_script_prints(capsys):
+    main([])
+    page = Path(__file__).parents[1] / "docs" / "scale.md"
+    assert capsys.readouterr().out.strip() in page.read_text(encoding="utf-8")
