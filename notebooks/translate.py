@@ -28,7 +28,7 @@ _CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _KEPT = {  # what a translation has in common with its original
     "code": _CODE,
-    "formulas": re.compile(r"\$[^$]+\$"),
+    "formulas": re.compile(r"\$\$[^$]+\$\$|\$[^$]+\$"),
     "numbers": re.compile(r"\d+(?:[.,]\d+)*"),
     "links": _LINK,
 }
