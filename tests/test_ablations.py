@@ -367,3 +367,9 @@ def test_command(tiny, tmp_path, capsys):
     assert "`epochs` must be that of the results" in said and len(said.splitlines()) == 1
     assert main([*command, "--conditions", "dropout"]) == 1
     assert "`conditions` must be among" in capsys.readouterr().err
+
+
+def test_table_in_the_readme_is_that_of_the_results():
+    root = Path(__file__).parents[1]
+    committed = read_results(root / "benchmarks" / "results" / "ablations.jsonl")
+    assert markdown_table(committed) in (root / "README.md").read_text(encoding="utf-8")
