@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.datasets import DataError, open_dataset
 from alexnet_keras.evaluation import evaluate
-from alexnet_keras.files import write_file
+from alexnet_keras.files import shipped, write_file
 from alexnet_keras.model import layer_costs
 from alexnet_keras.training import build_model, load_run, read_config, resume, train, versions
 
@@ -322,13 +322,17 @@ def _require_same(saved: dict[str, Any], config: TrainingConfig, folder: Path) -
 # Files of results
 
 
-def read_results(path: str | Path) -> list[Result]:
+def read_results(path: str | Path | None = None) -> list[Result]:
     """The runs in a folder that `ablate` wrote, or in a file of their lines.
+
+    Args:
+        path: of the folder or file; `None` for the runs that come with the package, those of the
+            README.
 
     Raises:
         DataError: if a line is not as `ablate` writes it, or there is no such condition.
     """
-    path = Path(path)
+    path = shipped("results/ablations.jsonl") if path is None else Path(path)
     results = read_lines(path / RESULTS if path.is_dir() else path, Result)
     unknown = {result.condition for result in results} - CONDITIONS.keys()
     if unknown:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_keras.configuration import EMBEDDED
+from alexnet_keras.files import shipped
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 """What a folder is searched for, in lower or upper case."""
@@ -258,7 +259,7 @@ def open_dataset(
     if name == EMBEDDED:
         import tensorflow_datasets as tfds
 
-        return _from_builder(name, tfds.builder_from_directory(_embedded_path()), 0)
+        return _from_builder(name, tfds.builder_from_directory(shipped(f"data/{name}/1.0.0")), 0)
     if (Path(name) / MANIFEST).is_file():
         return _from_prepared(Path(name))
     if Path(name).is_dir():
@@ -266,15 +267,6 @@ def open_dataset(
     if Path(name).exists() or Path(name).is_absolute() or name.startswith("."):
         raise DataError(f"The data folder must be a folder that exists. Received: {name}")
     return _from_builder(name, _find_builder(name, data_dir), validation_fraction)
-
-
-def _embedded_path() -> Path:
-    here = Path(__file__).parent
-    for folder in (here / "data", here.parent / "data"):  # as installed, as checked out
-        versions = sorted((folder / EMBEDDED).glob("*/dataset_info.json"))
-        if versions:
-            return versions[-1].parent
-    raise DataError(f"The embedded data set is missing: expected data/{EMBEDDED} beside {here}")
 
 
 def is_folder(name: str) -> bool:

@@ -26,3 +26,25 @@ def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON."""
     text = json.dumps(value, indent=2) + "\n"
     write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def shipped(path: str) -> Path:
+    """A file or folder that comes with the package.
+
+    Args:
+        path: in `data/`, or in `results/`, which is `benchmarks/results/` in the repository.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+
+    Example:
+
+    >>> from alexnet_keras.files import shipped
+    >>> shipped("data/openclipart").is_dir()
+    True
+    """
+    here = Path(__file__).parent
+    for root in (here, here.parent, here.parent / "benchmarks"):  # installed, or checked out
+        if (root / path).exists():
+            return root / path
+    raise FileNotFoundError(f"{path} must come with the package. Received: none beside {here}")
