@@ -111,6 +111,15 @@ VARIANTS: dict[str, Variant] = {
 }
 """The named variants; their descriptions stand in `VARIANTS[name].source`."""
 
+DESCENDANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"vgg{depth}": ("VGG", {"depth": depth}) for depth in (11, 13, 16, 19)},
+    "googlenet": ("GoogLeNet", {}),
+    **{f"resnet{depth}": ("ResNet", {"depth": depth}) for depth in (18, 34, 50, 101, 152, 200)},
+    **{f"plain{depth}": ("ResNet", {"depth": depth, "shortcuts": False}) for depth in (18, 34)},
+}
+"""The networks of `descendants.py` by the name that a `TrainingConfig` has for them: the function
+that builds each, and its arguments."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -146,6 +155,12 @@ class Augmentation:
             )
 
 
+OF_ALEXNET = (
+    *("normalization", "columns", "activation", "overlapping", "dropout", "initialization"),
+    *("from_weights", "freeze", "transfer_rate"),
+)
+"""What of a `TrainingConfig` only an AlexNet has."""
+
 STRATEGIES = ("auto", "none", "mirrored", "machines")
 """How training uses several devices; see `distribution.choose_strategy`."""
 
@@ -171,7 +186,8 @@ class TrainingConfig:
     Attributes:
         data, data_dir, validation_fraction, skip_bad: see `open_dataset`.
         variant, width, normalization, columns, activation, overlapping, dropout, initialization:
-            see `AlexNet`.
+            see `AlexNet`. The variant may also be one of `DESCENDANTS`, which have a width but none
+            of the others, and take over no weights.
         from_weights: a run's folder (its best weights), a `.keras` file, or a published file that
             `load_weights` reads: all layers but fc8 begin with its weights, and the mean that its
             network knows is subtracted from the pictures; `None` to begin from nothing.
@@ -251,13 +267,21 @@ class TrainingConfig:
             ("schedule", ("plateau", "cosine", "constant")),
             ("precision", tuple(PRECISIONS)),
             ("rate_rule", tuple(RATE_RULES)),
-            ("variant", tuple(VARIANTS)),
+            ("variant", (*VARIANTS, *DESCENDANTS)),
             ("freeze", (None, *FREEZABLE)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
                 )
+        if self.variant in DESCENDANTS:
+            for name in OF_ALEXNET:
+                expected = getattr(type(self), name)
+                if getattr(self, name) != expected:
+                    raise ValueError(
+                        f"`{name}` must be {expected!r} with a network that came after AlexNet. "
+                        f"Received: {getattr(self, name)!r} with variant {self.variant!r}"
+                    )
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise ValueError(
                 f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"

@@ -279,6 +279,7 @@ def ResNet(  # noqa: N802
     name: str | None = None,
     *,
     width: float = 1.0,
+    shortcuts: bool = True,
 ) -> keras.Model:
     """Builds ResNet-18, 34, 50, 101, 152 or 200: blocks that add to what they are given.
 
@@ -303,8 +304,10 @@ def ResNet(  # noqa: N802
         depth: layers with weights, projections not counted: 18, 34, 50, 101, 152 or 200.
         include_top: whether the classifier stands at the end.
         weights, input_tensor, input_shape, pooling, classes, classifier_activation: as in `VGG`.
-        name: name of the model; `None` for `"resnet18"` and so on.
+        name: name of the model; `None` for `"resnet18"` and so on, `"plain18"` without shortcuts.
         width: factor of the number of maps.
+        shortcuts: whether the blocks add what they are given; without, the plain networks that the
+            first paper compares with (figure 3, table 2).
 
     Returns:
         A `keras.Model` from float images `(batch, height, width, 3)` to `(batch, classes)`.
@@ -339,14 +342,17 @@ def ResNet(  # noqa: N802
         return keras.layers.Activation("relu", name=layer)(x)
 
     def changes(x, maps, strides):
-        return strides > 1 or x.shape[_axis()] != maps
+        return shortcuts and (strides > 1 or x.shape[_axis()] != maps)
+
+    def add(x, y, layer):
+        return keras.layers.Add(name=layer)([x, y]) if shortcuts else y
 
     def basic(x, maps, strides, block):
         y = relu(norm(conv(x, maps, 3, f"{block}_1", strides), f"{block}_1"), f"{block}_1_relu")
         y = norm(conv(y, maps, 3, f"{block}_2"), f"{block}_2")
         if changes(x, maps, strides):
             x = norm(conv(x, maps, 1, f"{block}_0", strides), f"{block}_0")
-        return relu(keras.layers.Add(name=f"{block}_add")([x, y]), f"{block}_out")
+        return relu(add(x, y, f"{block}_add"), f"{block}_out")
 
     def bottleneck(x, maps, strides, block):
         y = relu(norm(conv(x, maps, 1, f"{block}_1", strides), f"{block}_1"), f"{block}_1_relu")
@@ -354,7 +360,7 @@ def ResNet(  # noqa: N802
         y = norm(conv(y, 4 * maps, 1, f"{block}_3"), f"{block}_3")
         if changes(x, 4 * maps, strides):
             x = norm(conv(x, 4 * maps, 1, f"{block}_0", strides), f"{block}_0")
-        return relu(keras.layers.Add(name=f"{block}_add")([x, y]), f"{block}_out")
+        return relu(add(x, y, f"{block}_add"), f"{block}_out")
 
     def preactivation(x, maps, strides, block):
         y = x
@@ -365,7 +371,7 @@ def ResNet(  # noqa: N802
         y = relu(norm(conv(y, maps, 1, f"{block}_1", strides), f"{block}_1"), f"{block}_1_relu")
         y = relu(norm(conv(y, maps, 3, f"{block}_2"), f"{block}_2"), f"{block}_2_relu")
         y = conv(y, 4 * maps, 1, f"{block}_3")
-        return keras.layers.Add(name=f"{block}_out")([x, y])
+        return add(x, y, f"{block}_out")
 
     residual = {"basic": basic, "bottleneck": bottleneck, "preactivation": preactivation}[kind]
 
@@ -391,7 +397,9 @@ def ResNet(  # noqa: N802
         x = _classifier(x, classes, classifier_activation, "predictions", "he_normal")
     else:
         x = _pooled(x, pooling)
-    return _model(input_tensor, image, x, name or f"resnet{depth}", weights)
+    return _model(
+        input_tensor, image, x, name or f"{'resnet' if shortcuts else 'plain'}{depth}", weights
+    )
 
 
 def _check_depth(depth, table):

@@ -48,6 +48,7 @@ def _curves(source: Path, path: Path) -> None:
 
 DRAWN_BY = {
     "ablations.jsonl": _ablations,
+    "comparison.jsonl": functools.partial(_lines, "comparison"),
     "relu.jsonl": functools.partial(_lines, "relu"),
     "lrn_claim.jsonl": functools.partial(_lines, "lrn_claim"),
     "transfer.jsonl": _transfer,

@@ -114,11 +114,12 @@ class TransferLine:
 
 def test_committed_lines_have_their_schema():
     from alexnet_keras.ablations import Result, read_lines
-    from benchmarks import lrn_claim, relu
+    from benchmarks import comparison, lrn_claim, relu
     from benchmarks.harness import RESULTS
 
     schemas = {
         "ablations.jsonl": Result,
+        "comparison.jsonl": comparison.Run,
         "relu.jsonl": relu.Run,
         "lrn_claim.jsonl": lrn_claim.Run,
         "transfer.jsonl": TransferLine,
@@ -188,6 +189,43 @@ def test_transfer_runs_and_goes_on(tmp_path, capsys):
     assert again and said.endswith(again)
     assert all(f"| {way} | 1 | " in again for way in transfer.WAYS)
     assert (tmp_path / "transfer.png").stat().st_size > 10_000
+
+
+def test_comparison_runs_and_goes_on(tmp_path, capsys):
+    import numpy as np
+    from PIL import Image
+
+    from benchmarks import comparison
+
+    for name in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = np.random.default_rng(i).integers(0, 256, (80, 80, 3)).astype("uint8")
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    arguments = ["--miniature", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    comparison.main(arguments)
+    said = capsys.readouterr().out
+    runs = read_comparison(tmp_path / "out")
+    # Of each network a run with one epoch and one with as many as 2 seconds give.
+    assert [(run.variant, run.limit) for run in runs] == [
+        *(("paper", None), ("paper", 2), ("resnet18", None), ("resnet18", 2))
+    ]
+    assert [run.epochs for run in runs[::2]] == [1, 1]
+    for equal, long in (runs[:2], runs[2:]):
+        assert long.epochs == max(1, round(2 / equal.seconds))
+        assert equal.training_pictures == 16 and 0 <= equal.top1_error <= 1
+    comparison.main(arguments)
+    again = capsys.readouterr().out
+    assert again and said.endswith(again) and read_comparison(tmp_path / "out") == runs
+    assert "| AlexNet | " in again and "| ResNet-18 | " in again
+    assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+
+
+def read_comparison(folder):
+    from alexnet_keras.ablations import read_lines
+    from benchmarks import comparison
+
+    return read_lines(folder / "comparison.jsonl", comparison.Run)
 
 
 def test_epochs_to_reach_an_error():

@@ -15,13 +15,16 @@ from alexnet_keras import (
     GoogLeNet,
     LocalResponseNormalization,
     ResNet,
+    TrainingConfig,
     draw_chains,
     draw_inception,
     draw_residual_blocks,
     draw_resnets,
     layer_costs,
 )
+from alexnet_keras.configuration import DESCENDANTS
 from alexnet_keras.descendants import INCEPTIONS, RESNETS, VGGS
+from alexnet_keras.training import build_model
 
 BUILDERS = {
     **{f"vgg{depth}": functools.partial(VGG, depth) for depth in VGGS},
@@ -197,6 +200,43 @@ def test_googlenet_shapes_and_auxiliary_classifiers():
     assert isinstance(norm, LocalResponseNormalization)
     rates = {x.name: x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)}
     assert rates == {"drop": 0.4, "aux1_drop": 0.7, "aux2_drop": 0.7}
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_plain_networks_lack_the_additions_and_projections(depth):
+    with_shortcuts, plain = (
+        resnet(depth),
+        without_initial_values(lambda: ResNet(depth, shortcuts=False)),
+    )
+    assert plain.name == f"plain{depth}"
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Add)]
+    # Three stages begin with a projection: 1 x 1 kernels, and two numbers a map to normalize.
+    projections = sum(maps * 2 * maps + 2 * 2 * maps for maps in (64, 128, 256))
+    assert trainable(plain) == trainable(with_shortcuts) - projections
+    if depth == 34:
+        # Section 3.3 of the paper: 3.6 billion, the shortcuts nearly for nothing.
+        assert sum(layer.multiply_adds for layer in layer_costs(plain)) == pytest.approx(
+            3.6e9, rel=0.02
+        )
+
+
+@pytest.mark.parametrize("variant", DESCENDANTS)
+def test_networks_by_name(variant):
+    config = TrainingConfig(variant=variant, image_size=64, width=0.05, batch_size=4)
+    model = without_initial_values(lambda: build_model(config, 3))
+    assert model.name == variant
+    assert model.input_shape == (None, 64, 64, 3) and model.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dropout": 0.1}, {"normalization": "lrn"}, {"columns": 1}, {"initialization": "variant"}]
+    + [{"activation": "tanh"}, {"overlapping": False}, {"from_weights": "x.keras"}],
+)
+def test_descendants_have_no_switches_of_alexnet(changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"`{name}` must be .* came after AlexNet. Received: "):
+        TrainingConfig(variant="resnet18", **changes)
 
 
 @pytest.mark.parametrize("side", [64, 97, 118])  # 118: 59, 29, 14, 7 positions, odd and even

@@ -1,0 +1,268 @@
+"""AlexNet beside what came after it, trained alike: for equally many epochs, and for equally long.
+
+All see the same pictures in the same order, with the same augmentation, optimizer, learning rate
+and half cosine, without pretrained weights. The second time each gets as many epochs as it manages
+in `--seconds` at the speed of the first. Each training has a process of its own, is measured by the
+error after its last epoch, and appends a line to `comparison.jsonl`; those that are there are not
+done again. The tables and the plot are made of the lines: `--plot-only` makes them again.
+
+    python -m benchmarks.comparison --epochs 20 --seconds 60
+    python -m benchmarks.comparison --data imagenette-72 --epochs 8 --seconds 180
+"""
+
+import dataclasses
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import argument_parser, machine
+
+NETWORKS = {
+    "paper": "AlexNet",
+    "batchnorm": "AlexNet, batch normalization",
+    "vgg11": "VGG-11",
+    "googlenet": "GoogLeNet",
+    "plain18": "ResNet-18 without shortcuts",
+    "resnet18": "ResNet-18",
+    "plain34": "ResNet-34 without shortcuts",
+    "resnet34": "ResNet-34",
+}
+"""Label by variant of `TrainingConfig`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A line of `comparison.jsonl`.
+
+    Attributes:
+        variant: one of `NETWORKS`.
+        seed, epochs: of the run.
+        limit: the seconds that the epochs were chosen for; `None` where all have as many epochs.
+        recipe: the other arguments of `TrainingConfig`, less `data_dir`.
+        training_pictures, validation_pictures: how many there are.
+        parameters, multiply_adds: of the network, for its size of picture.
+        top1_error, top5_error: of the central crop in validation, after the last epoch.
+        training_error: in the last epoch, with dropout and augmentation.
+        seconds: of all epochs, validation included.
+        peak_bytes: largest resident size of the process.
+        machine: see `harness.machine`.
+    """
+
+    variant: str
+    seed: int
+    epochs: int
+    limit: int | None
+    recipe: dict[str, Any]
+    training_pictures: int
+    validation_pictures: int
+    parameters: int
+    multiply_adds: int
+    top1_error: float
+    top5_error: float
+    training_error: float
+    seconds: float
+    peak_bytes: int
+    machine: dict[str, Any]
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures trained on, over the time of training and validation."""
+        return self.epochs * self.training_pictures / self.seconds
+
+
+def train_once(
+    variant: str,
+    seed: int,
+    epochs: int,
+    limit: int | None,
+    recipe: dict[str, Any],
+    data_dir: str | None = None,
+) -> Run:
+    """Trains in a folder that is deleted afterwards; the arguments are as in `Run`."""
+    from alexnet_keras import TrainingConfig, layer_costs, train
+
+    config = TrainingConfig(variant=variant, seed=seed, epochs=epochs, data_dir=data_dir, **recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, Path(folder) / "run", verbose=0)
+        time = json.loads((run.folder / "time.json").read_text(encoding="utf-8"))
+        log, sizes = run.log(), run.open_dataset().sizes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Run(
+        variant=variant,
+        seed=seed,
+        epochs=epochs,
+        limit=limit,
+        recipe=recipe,
+        training_pictures=sizes["train"],
+        validation_pictures=sizes["validation"],
+        parameters=run.model.count_params(),
+        multiply_adds=sum(layer.multiply_adds for layer in layer_costs(run.model)),
+        top1_error=round(1 - float(log["val_top1"][-1]), 6),
+        top5_error=round(1 - float(log["val_top5"][-1]), 6),
+        training_error=round(1 - float(log["top1"][-1]), 6),
+        seconds=time["training_seconds"],
+        peak_bytes=peak if sys.platform == "darwin" else 1024 * peak,
+        machine=machine(),
+    )
+
+
+def _mean(runs: list[Run], name: str) -> float:
+    return statistics.fmean(getattr(run, name) for run in runs)
+
+
+def groups(runs: list[Run]) -> dict[str, dict[str, tuple[list[Run], list[Run]]]]:
+    """By data set and variant, in the order of `NETWORKS`: the runs for equally many epochs, and
+    those for equally long."""
+    found: dict[str, dict[str, tuple[list[Run], list[Run]]]] = {}
+    for variant in NETWORKS:
+        for run in runs:
+            if run.variant == variant:
+                of_data = found.setdefault(run.recipe["data"], {})
+                of_data.setdefault(variant, ([], []))[run.limit is not None].append(run)
+    return found
+
+
+def tables(runs: list[Run]) -> dict[str, str]:
+    """A Markdown table of means over the seeds, by data set."""
+    found = {}
+    for data, networks in groups(runs).items():
+        (limit,) = {run.limit for _, long in networks.values() for run in long} or {"-"}
+        (epochs,) = {run.epochs for alike, _ in networks.values() for run in alike}
+        lines = [
+            [
+                *("", "parameters", "multiply-adds", "peak MB", "images/s"),
+                f"training error after {epochs} epochs, %",
+                *("top-1 error, %", f"epochs in {limit} s", "top-1 error then, %"),
+            ],
+            ["---", *["---:"] * 8],
+        ]
+        for variant, (alike, long) in networks.items():
+            lines.append(
+                [
+                    NETWORKS[variant],
+                    f"{alike[0].parameters:,}",
+                    f"{alike[0].multiply_adds:,}",
+                    f"{_mean(alike, 'peak_bytes') / 1e6:,.0f}",
+                    f"{_mean(alike, 'images_per_second'):,.0f}",
+                    f"{100 * _mean(alike, 'training_error'):.1f}",
+                    f"{100 * _mean(alike, 'top1_error'):.1f}",
+                    ", ".join(str(run.epochs) for run in long) or "-",
+                    f"{100 * _mean(long, 'top1_error'):.1f}" if long else "-",
+                ]
+            )
+        found[data] = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return found
+
+
+def note(runs: list[Run]) -> str:
+    """What was trained on, and how far chance moves one error."""
+    from alexnet_keras import wilson_interval
+
+    first = runs[0]
+    low, high = wilson_interval(first.validation_pictures // 2, first.validation_pictures)
+    seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in runs}))
+    return (
+        f"{first.training_pictures:,} pictures, crops of {first.recipe['image_size']} pixels, "
+        f"networks of width {first.recipe['width']:g}, seeds {seeds}. An error of 50 % over "
+        f"{first.validation_pictures:,} pictures has a 95 % interval of {100 * low:.1f} to "
+        f"{100 * high:.1f} %."
+    )
+
+
+def plot(runs: list[Run], path: Path) -> None:
+    """Draws error against multiply-adds; the area of a bubble is the number of parameters."""
+    from matplotlib.figure import Figure
+
+    found = groups(runs)
+    figure = Figure(figsize=(11, 4.6 * len(found)), layout="constrained")
+    rows = figure.subplots(len(found), 2, squeeze=False, sharey="row")
+    for row, (data, networks) in zip(rows, found.items()):
+        for timed, axes in enumerate(row):
+            for number, (variant, pair) in enumerate(networks.items()):
+                for run in pair[timed][:1]:
+                    x, y = run.multiply_adds / 1e6, 100 * _mean(pair[timed], "top1_error")
+                    axes.scatter(x, y, s=run.parameters / 1e4, alpha=0.4, color=f"C{number}")
+                    axes.annotate(NETWORKS[variant], (x, y), fontsize=8, ha="center")
+                    amount = f"{run.limit} seconds" if timed else f"{run.epochs} epochs"
+                    axes.set_title(f"{Path(data).name}, {amount} each")
+            axes.set(xscale="log", xlabel="multiply-adds a picture, millions")
+            axes.margins(0.25)
+            axes.grid(alpha=0.3)
+        row[0].set_ylabel("top-1 error in validation, %")
+    figure.suptitle("The area of a bubble is the number of parameters")
+    figure.savefig(path, dpi=100)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--data", default="openclipart", help="as for alexnet-keras train")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--width", type=float, default=0.5, help="factor of maps and units")
+    parser.add_argument("--image-size", type=int, default=64, help="pixels")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=20, help="of the first comparison")
+    parser.add_argument("--seconds", type=int, help="of the second (default: none is made)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--plot-only", action="store_true", help="tables and plot of what is there")
+    args = parser.parse_args(argv)
+    if args.miniature:
+        args.networks, args.width, args.epochs, args.seconds = ["paper", "resnet18"], 0.05, 1, 2
+
+    from alexnet_keras.ablations import append_line, read_lines
+
+    recipe = {
+        "data": args.data,
+        "width": args.width,
+        "image_size": args.image_size,
+        "batch_size": args.batch_size,
+        "schedule": "cosine",
+    }
+    path = args.out / "comparison.jsonl"
+    runs = read_lines(path, Run) if path.exists() else []
+
+    def there(variant, seed, limit):
+        for run in runs:
+            if (run.variant, run.seed, run.limit, run.recipe) == (variant, seed, limit, recipe):
+                return run
+
+    def keep(run):
+        append_line(path, run)
+        runs.append(run)
+        print(
+            f"{run.variant}, seed {run.seed}, {run.epochs} epochs in {run.seconds:.0f} s: "
+            f"top-1 error {run.top1_error:.2%}",
+            flush=True,
+        )
+        return run
+
+    def trained(variant, seed, epochs, limit):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            arguments = (variant, seed, epochs, limit, recipe, args.data_dir)
+            return pool.apply(train_once, arguments)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    for seed in [] if args.plot_only else args.seeds:
+        for variant in args.networks:
+            alike = there(variant, seed, None) or keep(trained(variant, seed, args.epochs, None))
+            if args.seconds and not there(variant, seed, args.seconds):
+                epochs = max(1, round(args.seconds * alike.epochs / alike.seconds))
+                if epochs == alike.epochs:
+                    keep(dataclasses.replace(alike, limit=args.seconds))
+                else:
+                    keep(trained(variant, seed, epochs, args.seconds))
+    if not runs:
+        parser.error(f"nothing is in {path} yet")
+    for data, table in tables(runs).items():
+        print(f"\n{data}\n\n{table}\n\n{note([r for r in runs if r.recipe['data'] == data])}")
+    plot(runs, path.with_suffix(".png"))
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()
