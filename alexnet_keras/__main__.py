@@ -9,6 +9,8 @@ from pathlib import Path
 
 from alexnet_keras import __version__
 from alexnet_keras.configuration import (
+    DESCENDANTS,
+    EMBEDDED,
     FREEZABLE,
     PRECISIONS,
     RATE_RULES,
@@ -212,8 +214,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="folder, new or left by a call that was cut off"
     )
 
+    a_run = f"folder that train wrote; {EMBEDDED} for the trained network of the package"
     evaluate = command("evaluate", _evaluate, "evaluate a run on one of its splits")
-    evaluate.add_argument("run", type=Path, help="folder that train wrote")
+    evaluate.add_argument("run", type=Path, help=a_run)
     evaluate.add_argument(
         "--split", choices=("train", "validation"), default="validation", help="of the data"
     )
@@ -227,12 +230,12 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     predict = command("predict", _predict, "name what is in pictures")
-    predict.add_argument("run", type=Path, help="folder that train wrote")
+    predict.add_argument("run", type=Path, help=a_run)
     predict.add_argument("pictures", type=Path, nargs="+", help="files, or folders of them")
     predict.add_argument("--top", type=_positive, default=5, help="how many classes to print")
     predict.add_argument("--json", action="store_true", help="print JSON")
     export = command("export", _export, "write a run's network for another runtime")
-    export.add_argument("run", type=Path, help="folder that train wrote")
+    export.add_argument("run", type=Path, help=a_run)
     export.add_argument(
         "--format",
         required=True,
@@ -307,7 +310,12 @@ def _add_data_options(parser):
 
 def _add_network_options(parser, image_size, width):
     network = parser.add_argument_group("network")
-    network.add_argument("--variant", choices=tuple(VARIANTS), default="paper", help="see README")
+    network.add_argument(
+        "--variant",
+        choices=(*VARIANTS, *DESCENDANTS),
+        default="paper",
+        help="of AlexNet, or a network that came after it, see README",
+    )
     network.add_argument("--width", type=float, default=width, help="factor of maps and units")
     network.add_argument("--image-size", type=int, default=image_size, help="pixels, at least 64")
     network.add_argument("--activation", default="relu", help="of the hidden layers")
@@ -354,23 +362,18 @@ def _summary(arguments) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from alexnet_keras.model import AlexNet, layer_costs
+    from alexnet_keras.model import layer_costs
+    from alexnet_keras.training import build_model
 
-    size = arguments.image_size
-    model = AlexNet(
-        input_shape=(size, size, 3),
-        classes=arguments.classes,
-        variant=arguments.variant,
-        width=arguments.width,
-        activation=arguments.activation,
-        normalization=arguments.normalization,
-        columns=arguments.columns,
-        overlapping=arguments.overlapping,
-        dropout=arguments.dropout,
-    )
+    variant = arguments.variant
+    names = {field.name for field in dataclasses.fields(TrainingConfig)}
+    config = TrainingConfig(**{k: v for k, v in vars(arguments).items() if k in names})
+    model = build_model(config, arguments.classes)
     costs = layer_costs(model)
     table = Table(
-        title=f"AlexNet, variant {arguments.variant}: {VARIANTS[arguments.variant].source}"
+        title=f"AlexNet, variant {variant}: {VARIANTS[variant].source}"
+        if variant in VARIANTS
+        else variant
     )
     table.add_column("layer")
     table.add_column("kind")
@@ -549,9 +552,21 @@ def _evaluate(arguments) -> None:
         mean=run.config.mean,
     )
     _print_result(result)
-    out = arguments.out or arguments.run / f"evaluation-{arguments.split}-{arguments.views}"
+    out = (
+        arguments.out or _beside(arguments.run) / f"evaluation-{arguments.split}-{arguments.views}"
+    )
     write_report(out, result, dataset, arguments.split)
     print(f"The report is in {out}.")
+
+
+def _beside(run: Path) -> Path:
+    """Where what is made of a run is written: its folder, or one for that of the package."""
+    from alexnet_keras.training import is_shipped
+
+    if is_shipped(run):
+        run = Path("runs", run)
+        run.mkdir(parents=True, exist_ok=True)
+    return run
 
 
 def _export(arguments) -> None:
@@ -561,7 +576,7 @@ def _export(arguments) -> None:
 
     run = load_run(arguments.run, arguments.weights)
     name = f"alexnet-{arguments.format.replace('_', '-')}{FORMATS[arguments.format]}"
-    path = export_model(run, arguments.out or arguments.run / name, arguments.format)
+    path = export_model(run, arguments.out or _beside(arguments.run) / name, arguments.format)
     print(f"The network is in {path}.")
     if arguments.format == "litert_int8":
         before, after = accuracies(run, path)

@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from alexnet_keras import descendants
 from alexnet_keras.augmentation import (
     ColorStatistics,
     color_statistics,
@@ -30,7 +31,13 @@ from alexnet_keras.checkpoint import (
     require_room,
     stopping_on_signals,
 )
-from alexnet_keras.configuration import PRECISIONS, VARIANTS, TrainingConfig
+from alexnet_keras.configuration import (
+    DESCENDANTS,
+    EMBEDDED,
+    PRECISIONS,
+    VARIANTS,
+    TrainingConfig,
+)
 from alexnet_keras.datasets import DataError, ImageDataset, is_folder, open_dataset
 from alexnet_keras.distribution import (
     Loss,
@@ -45,7 +52,7 @@ from alexnet_keras.distribution import (
     share_of,
     use_deterministic_operations,
 )
-from alexnet_keras.files import write_file, write_json
+from alexnet_keras.files import shipped, write_file, write_json
 from alexnet_keras.model import AlexNet
 from alexnet_keras.optimizers import MomentumSGD
 from alexnet_keras.transfer import NEW, freeze, rate_factors
@@ -63,9 +70,14 @@ def build_model(config: TrainingConfig, classes: int) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(PRECISIONS[config.precision])
+    shape = (config.image_size, config.image_size, 3)
     try:
+        if config.variant in DESCENDANTS:
+            function, arguments = DESCENDANTS[config.variant]
+            build = getattr(descendants, function)
+            return build(**arguments, input_shape=shape, classes=classes, width=config.width)
         return AlexNet(
-            input_shape=(config.image_size, config.image_size, 3),
+            input_shape=shape,
             classes=classes,
             variant=config.variant,
             width=config.width,
@@ -120,7 +132,11 @@ class StuckLoss(keras.callbacks.Callback):
                     "--initialization he (the biases of 1 and the small weights of the original "
                     "often hold a small network there)",
                 )
-            if self.config.width < 1 and self.config.dropout:
+            if (
+                self.config.width < 1
+                and self.config.dropout
+                and self.config.variant not in DESCENDANTS
+            ):
                 advice.append("less dropout (--dropout)")
             print(
                 f"\nFor {self.epochs_stuck} epochs the loss has stayed at that of guessing: "
@@ -352,11 +368,23 @@ def _damaged(path: Path, error: Exception) -> DataError:
     )
 
 
-def load_run(folder: str | Path, which: str = "best") -> Run:
-    """Opens what `train` wrote.
+def is_shipped(folder: str | Path) -> bool:
+    """Whether `load_run` would take it for the name of the network that comes with the package.
+
+    Example:
+
+    >>> is_shipped("openclipart"), is_shipped("runs/openclipart-paper")
+    (True, False)
+    """
+    return str(folder) == EMBEDDED and not Path(folder).is_dir()
+
+
+def load_run(folder: str | Path = EMBEDDED, which: str = "best") -> Run:
+    """Opens what `train` wrote, or the trained network that comes with the package.
 
     Args:
-        folder: of the run.
+        folder: of the run; `"openclipart"`, where there is no such folder, for the run of
+            `alexnet-keras train` that comes with the package, which has the best weights alone.
         which: `"best"` or `"last"`.
 
     Raises:
@@ -365,10 +393,12 @@ def load_run(folder: str | Path, which: str = "best") -> Run:
     Example:
 
     >>> from alexnet_keras import load_run
+    >>> load_run().class_names[:3]
+    ('animals', 'flags', 'food')
     >>> load_run("runs/openclipart-paper", "last").model.output_shape
     (None, 10)
     """
-    folder = Path(folder)
+    folder = shipped(f"data/trained/{folder}") if is_shipped(folder) else Path(folder)
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
         if not (folder / name).is_file():
             raise DataError(f"A run must hold {name}. Received: {folder}, which does not")

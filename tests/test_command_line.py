@@ -138,6 +138,24 @@ def test_predict_goes_on_after_a_bad_picture(run, folder, tmp_path, capsys):
     assert str(good) in said.out
 
 
+def test_train_and_evaluate_what_came_after(folder, tmp_path, capfd):
+    out = tmp_path / "run"
+    assert (
+        main(["train", "--data", str(folder), *QUICK, "--variant", "resnet18", "--out", str(out)])
+        == 0
+    )
+    assert main(["evaluate", str(out)]) == 0
+    assert capfd.readouterr().out.count("4 pictures, central crop: top-1 error") == 2
+
+
+def test_trained_network_of_the_package(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "openclipart", str(folder / "red"), "--json"]) == 0
+    assert len(json.loads(capfd.readouterr().out)) == 10
+    assert main(["export", "openclipart", "--format", "keras"]) == 0
+    assert (tmp_path / "runs" / "openclipart" / "alexnet-keras.keras").is_file()
+
+
 def test_summary(capsys):
     assert main(["summary", "--variant", "single"]) == 0
     said = capsys.readouterr().out

@@ -402,3 +402,18 @@ def test_log_is_a_csv_file(run):
     with open(run.folder / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
+
+
+def test_trained_network_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = load_run()
+    assert run.config == TrainingConfig()  # what `alexnet-keras train` does
+    result = evaluate(run.model, run.open_dataset(), run.statistics)
+    log = run.log()
+    assert log["val_top1"].max() == pytest.approx(1 - result.top1_error, abs=2 / 337)  # rounding
+    assert len(log["epoch"]) == run.config.epochs
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"| {1 - log['val_top1'].max():.2%} |".replace("%", " %") in readme
+    (tmp_path / "openclipart").mkdir()  # a folder of that name comes first
+    with pytest.raises(DataError, match="A run must hold config.json. Received: openclipart"):
+        load_run("openclipart")
