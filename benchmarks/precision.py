@@ -1,16 +1,29 @@
 """The paper's network in half precision beside float32, on the embedded pictures.
 
-The same start, pictures and dropout for all. By seed: the mean loss of the last of some steps, and
-the validation error of a whole training.
+The same start, pictures and dropout for all, seed by seed: the mean loss of the last of some steps,
+and the validation error of a whole training.
+
+Two trainings that differ in their rounding alone drift apart. How far shows the row "float32,
+rounded otherwise", which starts from weights that are larger by a millionth. What half precision
+changes has to be seen beside that.
+
+Each value is written to `precision.json` as soon as it is there; those that are there are not
+measured again.
 """
 
 import json
+import math
 import tempfile
+from typing import Any
 
 from benchmarks.harness import argument_parser, machine
 
+OTHERWISE = "float32, rounded otherwise"
 
-def last_losses(precision: str, seed: int, steps: int, last: int, **network) -> float:
+
+def last_losses(
+    name: str, seed: int, steps: int, last: int, learning_rate: float, **network
+) -> float:
     """Trains for some steps and gives the mean loss of the last of them."""
     import numpy as np
 
@@ -18,13 +31,14 @@ def last_losses(precision: str, seed: int, steps: int, last: int, **network) -> 
     from alexnet_keras.augmentation import training_batches
     from alexnet_keras.training import build_model
 
+    precision = "float32" if name == OTHERWISE else name
     config = TrainingConfig(precision=precision, seed=seed, **network)
     data = open_dataset()
     statistics = color_statistics(data, config.image_size)
     model = build_model(config, len(data.class_names))
-    model.compile(
-        MomentumSGD(config.learning_rate), "sparse_categorical_crossentropy", jit_compile=False
-    )
+    if name == OTHERWISE:
+        model.set_weights([weight * np.float32(1 + 1e-6) for weight in model.get_weights()])
+    model.compile(MomentumSGD(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
     batches = training_batches(
         data,
         statistics,
@@ -36,13 +50,11 @@ def last_losses(precision: str, seed: int, steps: int, last: int, **network) -> 
     return float(np.mean(losses[-last:]))
 
 
-def trained_error(precision: str, seed: int, epochs: int, **network) -> float:
+def trained_error(name: str, seed: int, epochs: int, **network) -> float:
     """Trains as `alexnet-keras train --schedule cosine` does; top-1 error of the last epoch."""
     from alexnet_keras import TrainingConfig, train
 
-    config = TrainingConfig(
-        precision=precision, seed=seed, epochs=epochs, schedule="cosine", **network
-    )
+    config = TrainingConfig(precision=name, seed=seed, epochs=epochs, schedule="cosine", **network)
     with tempfile.TemporaryDirectory() as folder:
         return 1 - float(train(config, folder, verbose=0).log()["val_top1"][-1])
 
@@ -53,41 +65,91 @@ def _fresh(model, batches):
         yield batch
 
 
+def saved_tables(saved: dict[str, Any]) -> dict[str, str]:
+    """The tables of a result file, by title: means over the seeds, and paired differences."""
+    settings = saved["settings"]
+    loss = (
+        f"Mean loss of the last {settings['last']} of {settings['steps']} steps, "
+        f"learning rate {settings['learning_rate']:g}"
+    )
+    error = f"Top-1 error in validation after {settings['epochs']} epochs"
+    return {
+        loss: _table(saved["losses"], "loss", "%", lambda x, x32: 100 * (x / x32 - 1), "{:.4f}"),
+        error: _table(saved["errors"], "error", "points", lambda x, x32: 100 * (x - x32), "{:.2%}"),
+    }
+
+
+def _table(values, what, unit, difference, form):
+    from alexnet_keras.ablations import Comparison
+
+    lines = [
+        f"|  | seeds | {what} | less float32's, {unit} | 95 % interval |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, by_seed in values.items():
+        pairs = {
+            seed: difference(value, values["float32"][seed])
+            for seed, value in by_seed.items()
+            if seed in values["float32"]
+        }
+        row = Comparison(name, by_seed, pairs)
+        cells = [name, str(len(by_seed)), form.format(row.mean), "", ""]
+        if name != "float32":
+            low, high = row.interval
+            cells[3] = f"{row.difference:+.2f}"
+            cells[4] = "-" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--last", type=int, default=20, help="steps that the mean is taken over")
+    parser.add_argument("--learning-rate", type=float, default=0.01, help="of these steps")
+    parser.add_argument("--loss-seeds", type=int, default=24, help="how many for the loss")
     parser.add_argument("--epochs", type=int, default=15, help="of a whole training")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16"])
     args = parser.parse_args(argv)
+
+    from alexnet_keras.files import write_json
+
     network = {"image_size": 64, "width": 0.1, "batch_size": 4} if args.miniature else {}
-    steps, last = (2, 1) if args.miniature else (args.steps, args.last)
-    precisions, seeds = ["float32", *args.precisions], range(args.repetitions)
-    losses = [
-        {p: last_losses(p, seed, steps, last, **network) for p in precisions} for seed in seeds
-    ]
-    print(f"Mean loss of the last {last} of {steps} steps\n")
-    _print_table(losses, lambda x, x32: f"{x:.4f} ({100 * (x / x32 - 1):+.2f} %)")
-    epochs = 1 if args.miniature else args.epochs
-    network |= {"batch_size": 64} if args.miniature else {}
-    errors = [{p: trained_error(p, seed, epochs, **network) for p in precisions} for seed in seeds]
-    print(f"\nTop-1 error in validation after {epochs} epochs\n")
-    _print_table(errors, lambda x, x32: f"{100 * x:.2f} % ({100 * (x - x32):+.2f} points)")
+    if args.miniature:
+        args.steps, args.last, args.loss_seeds, args.epochs = 2, 1, args.repetitions, 1
+    names = ("steps", "last", "learning_rate", "epochs")
+    settings = {name: getattr(args, name) for name in names}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "precision.json"
-    settings = {"steps": steps, "last": last, "epochs": epochs}
-    saved = {"machine": machine(), **settings, "losses": losses, "errors": errors}
-    path.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    saved = {"machine": machine(), "settings": settings, "losses": {}, "errors": {}}
+    if path.exists():
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["settings"] != settings:
+            parser.error(
+                f"{path} must have been written with {settings}. Received: {saved['settings']}"
+            )
+
+    def measure(kind, seeds, names, function):
+        for seed in map(str, range(seeds)):
+            for name in names:
+                values = saved[kind].setdefault(name, {})
+                if seed not in values:
+                    values[seed] = function(name, int(seed))
+                    write_json(path, saved)
+                    print(f"{kind}, {name}, seed {seed}: {values[seed]:.4f}", flush=True)
+
+    def loss(name, seed):
+        return last_losses(name, seed, args.steps, args.last, args.learning_rate, **network)
+
+    def error(name, seed):
+        larger = {"batch_size": 64} if args.miniature else {}
+        return trained_error(name, seed, args.epochs, **network | larger)
+
+    measure("losses", args.loss_seeds, ["float32", OTHERWISE, *args.precisions], loss)
+    measure("errors", args.repetitions, ["float32", *args.precisions], error)
+    for title, table in saved_tables(saved).items():
+        print(f"\n{title}\n\n{table}")
     print(f"\n{path}")
-
-
-def _print_table(rows, cell):
-    """A line a seed and one of the means, each number beside float32's."""
-    names = list(rows[0])
-    print("| seed | " + " | ".join(names) + " |\n| ---: |" + " ---: |" * len(names))
-    mean = {name: sum(row[name] for row in rows) / len(rows) for name in names}
-    for seed, row in [*enumerate(rows), ("mean", mean)]:
-        print(f"| {seed} | " + " | ".join(cell(x, row["float32"]) for x in row.values()) + " |")
 
 
 if __name__ == "__main__":

@@ -20,14 +20,39 @@ SCRIPTS = {
 }
 
 
-def test_precision_runs(tmp_path, capsys):
+def test_precision_runs_and_goes_on(tmp_path, capsys):
     from benchmarks import precision
 
-    precision.main(["--miniature", "--repetitions", "1", "--out", str(tmp_path)])
+    arguments = ["--miniature", "--out", str(tmp_path)]
+    precision.main([*arguments, "--repetitions", "1"])
+    first = json.loads((tmp_path / "precision.json").read_text())
+    assert "| bfloat16 | 1 | " in capsys.readouterr().out
+    first["losses"]["bfloat16"]["0"] = 0.75  # it is not measured again
+    (tmp_path / "precision.json").write_text(json.dumps(first))
+    precision.main([*arguments, "--repetitions", "2"])
     saved = json.loads((tmp_path / "precision.json").read_text())
-    assert capsys.readouterr().out.count("| mean | ") == 2
-    assert all(row["bfloat16"] > 0 < row["float32"] for row in saved["losses"])
-    assert all(0 < row["bfloat16"] < 1 for row in saved["errors"])
+    assert saved["losses"]["bfloat16"].pop("0") == 0.75
+    assert list(saved["losses"]) == ["float32", precision.OTHERWISE, "bfloat16"]
+    for kind in ("losses", "errors"):
+        for values in saved[kind].values():
+            assert "1" in values and all(value > 0 for value in values.values())
+    with pytest.raises(SystemExit):
+        precision.main(["--out", str(tmp_path)])
+    assert "must have been written with" in capsys.readouterr().err
+
+
+def test_tables_of_precision():
+    from benchmarks import precision
+
+    losses = {"float32": {"0": 2.0, "1": 1.0}, "bfloat16": {"0": 2.02, "1": 1.03}}
+    errors = {"float32": {"0": 0.5, "1": 0.4}, "bfloat16": {"0": 0.51, "1": 0.41}}
+    settings = {"steps": 3, "last": 1, "learning_rate": 0.1, "epochs": 2}
+    loss, error = precision.saved_tables(
+        {"settings": settings, "losses": losses, "errors": errors}
+    ).values()
+    # Of +1 and +3 %: a standard error of 1, times Student's 12.71 for two seeds.
+    assert "| bfloat16 | 2 | 1.5250 | +2.00 | -10.71 to +14.71 |" in loss
+    assert "| bfloat16 | 2 | 46.00% | +1.00 | +1.00 to +1.00 |" in error
 
 
 @pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn_claim", 4)])

@@ -377,7 +377,7 @@ def test_two_replicas_equal_one(batch_size, folder, tmp_path, monkeypatch):
 
 
 def test_checkpoints_move_between_strategies(folder, tmp_path, monkeypatch):
-    config = plain(folder)
+    config = plain(folder, epochs=2)
     straight, log = curve(
         monkeypatch, train, config=config, out=tmp_path / "straight", strategy="none"
     )
