@@ -29,6 +29,12 @@ def _transfer(source: Path, path: Path) -> None:
     transfer.plot(transfer.read(source), path)
 
 
+def _filters(source: Path, path: Path) -> None:
+    from benchmarks.trained import plot_filters
+
+    plot_filters(source, path)
+
+
 def _scaling(source: Path, path: Path) -> None:
     from benchmarks.scaling import plot
 
@@ -52,6 +58,8 @@ DRAWN_BY = {
     "relu.jsonl": functools.partial(_lines, "relu"),
     "lrn_claim.jsonl": functools.partial(_lines, "lrn_claim"),
     "transfer.jsonl": _transfer,
+    "trained.jsonl": functools.partial(_lines, "trained"),
+    "trained_filters.npz": _filters,
     "scaling.json": _scaling,
     "imagenette-160px.csv": _curves,
 }

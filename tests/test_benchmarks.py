@@ -139,7 +139,7 @@ class TransferLine:
 
 def test_committed_lines_have_their_schema():
     from alexnet_keras.ablations import Result, read_lines
-    from benchmarks import comparison, lrn_claim, relu
+    from benchmarks import comparison, lrn_claim, relu, trained
     from benchmarks.harness import RESULTS
 
     schemas = {
@@ -147,6 +147,7 @@ def test_committed_lines_have_their_schema():
         "comparison.jsonl": comparison.Run,
         "relu.jsonl": relu.Run,
         "lrn_claim.jsonl": lrn_claim.Run,
+        "trained.jsonl": trained.Run,
         "transfer.jsonl": TransferLine,
     }
     for path in RESULTS.glob("*.jsonl"):
@@ -217,16 +218,10 @@ def test_transfer_runs_and_goes_on(tmp_path, capsys):
 
 
 def test_comparison_runs_and_goes_on(tmp_path, capsys):
-    import numpy as np
-    from PIL import Image
-
     from benchmarks import comparison
 
     for name in ("train/a", "train/b", "val/a", "val/b"):
-        (tmp_path / name).mkdir(parents=True)
-        for i in range(8):
-            pixels = np.random.default_rng(i).integers(0, 256, (80, 80, 3)).astype("uint8")
-            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+        noise(tmp_path / name, 8)
     arguments = ["--miniature", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     comparison.main(arguments)
     said = capsys.readouterr().out
@@ -246,11 +241,51 @@ def test_comparison_runs_and_goes_on(tmp_path, capsys):
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
 
 
+def noise(folder, pictures):
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for i in range(pictures):
+        pixels = np.random.default_rng(i).integers(0, 256, (80, 80, 3)).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
 def read_comparison(folder):
     from alexnet_keras.ablations import read_lines
     from benchmarks import comparison
 
     return read_lines(folder / "comparison.jsonl", comparison.Run)
+
+
+def test_runs_are_kept(tmp_path, capsys):
+    import numpy as np
+
+    from alexnet_keras import load_run
+    from alexnet_keras.__main__ import main
+    from alexnet_keras.ablations import read_lines
+    from benchmarks import plots, trained
+
+    for name in ("train/a", "train/b", "val/a", "val/b"):
+        noise(tmp_path / "data" / name, 4)
+    out, run = tmp_path / "out", tmp_path / "run"
+    size = ["--image-size", "64", "--width", "0.05", "--epochs", "2", "--batch-size", "8"]
+    assert main(["train", "--data", str(tmp_path / "data"), *size, "--out", str(run)]) == 0
+    trained.main([str(run), "--out", str(out)])
+    (kept,) = read_lines(out / "trained.jsonl", trained.Run)
+    assert trained.table([kept]) in capsys.readouterr().out
+    log = load_run(run).log()
+    assert kept.top1_errors[0] == pytest.approx(1 - log["val_top1"].max())
+    assert kept.last_error == pytest.approx(1 - log["val_top1"][-1])
+    assert kept.log["val_loss"] == pytest.approx(log["val_loss"].tolist(), abs=1e-6)
+    kernel = load_run(run).model.get_layer("conv1").kernel
+    with np.load(out / "trained_filters.npz") as columns:
+        joined = np.concatenate([columns["column_a"], columns["column_b"]])
+    np.testing.assert_allclose(joined, np.moveaxis(np.asarray(kernel), -1, 0), atol=1e-3)
+    drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    plots.main(["--folder", str(out)])
+    assert drawn == {path.name: path.read_bytes() for path in out.glob("*.png")}
+    assert set(drawn) == {"trained.png", "trained_filters.png"}
 
 
 def test_epochs_to_reach_an_error():
