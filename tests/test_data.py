@@ -208,3 +208,20 @@ def test_checksums():
     assert set(listed) == present
     for name, digest in listed.items():
         assert hashlib.sha256((BUILD / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_what_comes_with_the_package_is_in_its_wheel():
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11 and newer
+    tool = tomllib.loads((DATA.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packed = {
+        path
+        for package, patterns in tool["package-data"].items()
+        for pattern in patterns
+        for path in (DATA.parent / tool["package-dir"][package]).glob(
+            f"{pattern}/*" if pattern.endswith("**") else pattern
+        )
+        if package in tool["packages"]
+    }
+    results = DATA.parent / "benchmarks" / "results"
+    shipped = [*results.glob("*.jsonl"), *BUILD.iterdir(), *(DATA / "trained").glob("*/*")]
+    assert len(shipped) > 10 and packed.issuperset(shipped)
