@@ -6,8 +6,8 @@ in `--seconds` at the speed of the first. Each training has a process of its own
 error after its last epoch, and appends a line to `comparison.jsonl`; those that are there are not
 done again. The tables and the plot are made of the lines: `--plot-only` makes them again.
 
-    python -m benchmarks.comparison --epochs 20 --seconds 60
-    python -m benchmarks.comparison --data imagenette-72 --epochs 8 --seconds 180
+    python -m benchmarks.comparison --seconds 40
+    python -m benchmarks.comparison --data imagenette-72 --epochs 12 --seconds 100
 """
 
 import dataclasses
@@ -168,7 +168,8 @@ def note(runs: list[Run]) -> str:
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in runs}))
     return (
         f"{first.training_pictures:,} pictures, crops of {first.recipe['image_size']} pixels, "
-        f"networks of width {first.recipe['width']:g}, seeds {seeds}. An error of 50 % over "
+        f"networks of width {first.recipe['width']:g}, batches of {first.recipe['batch_size']}, "
+        f"seeds {seeds}, processor cores: {first.machine['cores']}. An error of 50 % over "
         f"{first.validation_pictures:,} pictures has a 95 % interval of {100 * low:.1f} to "
         f"{100 * high:.1f} %."
     )
@@ -203,10 +204,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", default="openclipart", help="as for alexnet-keras train")
     parser.add_argument("--data-dir")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--width", type=float, default=0.5, help="factor of maps and units")
+    parser.add_argument("--width", type=float, default=0.25, help="factor of maps and units")
     parser.add_argument("--image-size", type=int, default=64, help="pixels")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20, help="of the first comparison")
+    parser.add_argument("--epochs", type=int, default=15, help="of the first comparison")
     parser.add_argument("--seconds", type=int, help="of the second (default: none is made)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--plot-only", action="store_true", help="tables and plot of what is there")
