@@ -1,10 +1,13 @@
 """AlexNet beside what came after it, trained alike: for equally many epochs, and for equally long.
 
 All see the same pictures in the same order, with the same augmentation, optimizer, learning rate
-and half cosine, without pretrained weights. The second time each gets as many epochs as it manages
-in `--seconds` at the speed of the first. Each training has a process of its own, is measured by the
-error after its last epoch, and appends a line to `comparison.jsonl`; those that are there are not
-done again. The tables and the plot are made of the lines: `--plot-only` makes them again.
+and half cosine, without pretrained weights. With `--seconds` each is trained a second time, for as
+many epochs as fit into that time at the rate of its training step. That is measured first, in
+turns, on noise, and kept in `comparison.json`; so the trainings may share the machine.
+
+Each training has a process of its own, is measured by the error after its last epoch, and appends a
+line to `comparison.jsonl`; those that are there are not done again. The tables and the plot are
+made of the lines: `--plot-only` makes them again.
 
     python -m benchmarks.comparison --seconds 40
     python -m benchmarks.comparison --data imagenette-72 --epochs 12 --seconds 100
@@ -12,15 +15,15 @@ done again. The tables and the plot are made of the lines: `--plot-only` makes t
 
 import dataclasses
 import json
+import math
 import multiprocessing
-import resource
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import argument_parser, machine
+from benchmarks.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.training import batch, keras_step
 
 NETWORKS = {
     "paper": "AlexNet",
@@ -48,15 +51,14 @@ class Run:
         parameters, multiply_adds: of the network, for its size of picture.
         top1_error, top5_error: of the central crop in validation, after the last epoch.
         training_error: in the last epoch, with dropout and augmentation.
-        seconds: of all epochs, validation included.
-        peak_bytes: largest resident size of the process.
+        seconds: that all epochs took, on a machine that may have been busy.
         machine: see `harness.machine`.
     """
 
     variant: str
     seed: int
     epochs: int
-    limit: int | None
+    limit: float | None
     recipe: dict[str, Any]
     training_pictures: int
     validation_pictures: int
@@ -66,20 +68,14 @@ class Run:
     top5_error: float
     training_error: float
     seconds: float
-    peak_bytes: int
     machine: dict[str, Any]
-
-    @property
-    def images_per_second(self) -> float:
-        """Pictures trained on, over the time of training and validation."""
-        return self.epochs * self.training_pictures / self.seconds
 
 
 def train_once(
     variant: str,
     seed: int,
     epochs: int,
-    limit: int | None,
+    limit: float | None,
     recipe: dict[str, Any],
     data_dir: str | None = None,
 ) -> Run:
@@ -91,7 +87,6 @@ def train_once(
         run = train(config, Path(folder) / "run", verbose=0)
         time = json.loads((run.folder / "time.json").read_text(encoding="utf-8"))
         log, sizes = run.log(), run.open_dataset().sizes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Run(
         variant=variant,
         seed=seed,
@@ -106,9 +101,45 @@ def train_once(
         top5_error=round(1 - float(log["val_top5"][-1]), 6),
         training_error=round(1 - float(log["top1"][-1]), 6),
         seconds=time["training_seconds"],
-        peak_bytes=peak if sys.platform == "darwin" else 1024 * peak,
         machine=machine(),
     )
+
+
+def step(variant: str, image_size: int, width: float, batch_size: int):
+    """A training step on noise, for ten classes."""
+    from alexnet_keras import MomentumSGD, TrainingConfig
+    from alexnet_keras.training import build_model
+
+    model = build_model(TrainingConfig(variant=variant, image_size=image_size, width=width), 10)
+    return keras_step(model, MomentumSGD(), False, *batch(batch_size, image_size, 10))
+
+
+def measure_steps(networks: list[str], size: dict[str, Any], args) -> None:
+    """Measures the training steps in turns and writes `comparison.json`."""
+    contenders = [
+        Contender(NETWORKS[variant], step, {"variant": variant, **size}, size["batch_size"])
+        for variant in networks
+    ]
+    results = measure(
+        *contenders,
+        repetitions=args.repetitions,
+        seconds=0 if args.miniature else 2,
+        threads=args.threads,
+        isolated=not args.miniature,
+    )
+    settings = {**size, "threads": args.threads or "all", "repetitions": args.repetitions}
+    sections = {"Training step": {"results": results, "unit": "images/s"}}
+    report("comparison", settings, sections, args.out)
+
+
+def rates(path: Path) -> dict[str, tuple[float, float | None]]:
+    """By variant, images a second and the peak of the memory in bytes, from `comparison.json`."""
+    results = json.loads(path.read_text(encoding="utf-8"))["sections"]["Training step"]["results"]
+    return {
+        variant: (statistics.median(results[label]["rates"]), results[label]["peak_bytes"])
+        for variant, label in NETWORKS.items()
+        if label in results
+    }
 
 
 def _mean(runs: list[Run], name: str) -> float:
@@ -127,28 +158,29 @@ def groups(runs: list[Run]) -> dict[str, dict[str, tuple[list[Run], list[Run]]]]
     return found
 
 
-def tables(runs: list[Run]) -> dict[str, str]:
-    """A Markdown table of means over the seeds, by data set."""
+def tables(runs: list[Run], measured: dict[str, tuple[float, float | None]]) -> dict[str, str]:
+    """A Markdown table of means over the seeds, by data set; `measured` is from `rates`."""
     found = {}
     for data, networks in groups(runs).items():
-        (limit,) = {run.limit for _, long in networks.values() for run in long} or {"-"}
+        (limit,) = {run.limit for _, long in networks.values() for run in long} or {math.nan}
         (epochs,) = {run.epochs for alike, _ in networks.values() for run in alike}
         lines = [
             [
-                *("", "parameters", "multiply-adds", "peak MB", "images/s"),
+                *("", "parameters", "multiply-adds", "images/s", "peak MB"),
                 f"training error after {epochs} epochs, %",
-                *("top-1 error, %", f"epochs in {limit} s", "top-1 error then, %"),
+                *("top-1 error, %", f"epochs in {limit:g} s", "top-1 error then, %"),
             ],
             ["---", *["---:"] * 8],
         ]
         for variant, (alike, long) in networks.items():
+            rate, peak = measured.get(variant, (None, None))
             lines.append(
                 [
                     NETWORKS[variant],
                     f"{alike[0].parameters:,}",
                     f"{alike[0].multiply_adds:,}",
-                    f"{_mean(alike, 'peak_bytes') / 1e6:,.0f}",
-                    f"{_mean(alike, 'images_per_second'):,.0f}",
+                    f"{rate:,.0f}" if rate else "-",
+                    f"{peak / 1e6:,.0f}" if peak else "-",
                     f"{100 * _mean(alike, 'training_error'):.1f}",
                     f"{100 * _mean(alike, 'top1_error'):.1f}",
                     ", ".join(str(run.epochs) for run in long) or "-",
@@ -169,7 +201,7 @@ def note(runs: list[Run]) -> str:
     return (
         f"{first.training_pictures:,} pictures, crops of {first.recipe['image_size']} pixels, "
         f"networks of width {first.recipe['width']:g}, batches of {first.recipe['batch_size']}, "
-        f"seeds {seeds}, processor cores: {first.machine['cores']}. An error of 50 % over "
+        f"seeds {seeds}. An error of 50 % over "
         f"{first.validation_pictures:,} pictures has a 95 % interval of {100 * low:.1f} to "
         f"{100 * high:.1f} %."
     )
@@ -189,7 +221,7 @@ def plot(runs: list[Run], path: Path) -> None:
                     x, y = run.multiply_adds / 1e6, 100 * _mean(pair[timed], "top1_error")
                     axes.scatter(x, y, s=run.parameters / 1e4, alpha=0.4, color=f"C{number}")
                     axes.annotate(NETWORKS[variant], (x, y), fontsize=8, ha="center")
-                    amount = f"{run.limit} seconds" if timed else f"{run.epochs} epochs"
+                    amount = f"{run.limit:g} seconds" if timed else f"{run.epochs} epochs"
                     axes.set_title(f"{Path(data).name}, {amount} each")
             axes.set(xscale="log", xlabel="multiply-adds a picture, millions")
             axes.margins(0.25)
@@ -208,22 +240,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=64, help="pixels")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=15, help="of the first comparison")
-    parser.add_argument("--seconds", type=int, help="of the second (default: none is made)")
+    parser.add_argument("--seconds", type=float, help="of the second (default: none is made)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--plot-only", action="store_true", help="tables and plot of what is there")
     args = parser.parse_args(argv)
     if args.miniature:
-        args.networks, args.width, args.epochs, args.seconds = ["paper", "resnet18"], 0.05, 1, 2
+        args.networks, args.width, args.epochs, args.seconds = ["paper", "resnet18"], 0.05, 1, 0.05
 
     from alexnet_keras.ablations import append_line, read_lines
 
-    recipe = {
-        "data": args.data,
-        "width": args.width,
-        "image_size": args.image_size,
-        "batch_size": args.batch_size,
-        "schedule": "cosine",
-    }
+    size = {"image_size": args.image_size, "width": args.width, "batch_size": args.batch_size}
+    recipe = {"data": args.data, **size, "schedule": "cosine"}
     path = args.out / "comparison.jsonl"
     runs = read_lines(path, Run) if path.exists() else []
 
@@ -248,18 +275,23 @@ def main(argv: list[str] | None = None) -> None:
             return pool.apply(train_once, arguments)
 
     args.out.mkdir(parents=True, exist_ok=True)
+    speeds = args.out / "comparison.json"
+    if args.seconds and not args.plot_only and not speeds.exists():
+        measure_steps(args.networks, size, args)
     for seed in [] if args.plot_only else args.seeds:
         for variant in args.networks:
             alike = there(variant, seed, None) or keep(trained(variant, seed, args.epochs, None))
             if args.seconds and not there(variant, seed, args.seconds):
-                epochs = max(1, round(args.seconds * alike.epochs / alike.seconds))
+                pictures = args.seconds * rates(speeds)[variant][0]
+                epochs = max(1, round(pictures / alike.training_pictures))
                 if epochs == alike.epochs:
                     keep(dataclasses.replace(alike, limit=args.seconds))
                 else:
                     keep(trained(variant, seed, epochs, args.seconds))
     if not runs:
         parser.error(f"nothing is in {path} yet")
-    for data, table in tables(runs).items():
+    measured = rates(speeds) if speeds.exists() else {}
+    for data, table in tables(runs, measured).items():
         print(f"\n{data}\n\n{table}\n\n{note([r for r in runs if r.recipe['data'] == data])}")
     plot(runs, path.with_suffix(".png"))
     print(f"\n{path}")

@@ -29,7 +29,7 @@ def package(batch_size, image_size, width, classes, precision="float32", jit=Fal
     import alexnet_keras
 
     model = build(image_size, width, classes, precision)
-    return _keras_step(
+    return keras_step(
         model, alexnet_keras.MomentumSGD(), jit, *batch(batch_size, image_size, classes)
     )
 
@@ -41,10 +41,10 @@ def obvious_keras(batch_size, image_size, width, classes):
     model = peers.obvious_keras_alexnet(classes, width, image_size)
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, weight_decay=0.0005)
     # "auto" would choose XLA, which is slower on a CPU for it as well.
-    return _keras_step(model, optimizer, False, *batch(batch_size, image_size, classes))
+    return keras_step(model, optimizer, False, *batch(batch_size, image_size, classes))
 
 
-def _keras_step(model, optimizer, jit, images, labels):
+def keras_step(model, optimizer, jit, images, labels):
     import keras
 
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit)

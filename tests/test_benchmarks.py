@@ -226,17 +226,20 @@ def test_comparison_runs_and_goes_on(tmp_path, capsys):
     comparison.main(arguments)
     said = capsys.readouterr().out
     runs = read_comparison(tmp_path / "out")
-    # Of each network a run with one epoch and one with as many as 2 seconds give.
+    # Of each network a run with one epoch, and one with as many as fit into 0.05 seconds.
     assert [(run.variant, run.limit) for run in runs] == [
-        *(("paper", None), ("paper", 2), ("resnet18", None), ("resnet18", 2))
+        *(("paper", None), ("paper", 0.05), ("resnet18", None), ("resnet18", 0.05))
     ]
     assert [run.epochs for run in runs[::2]] == [1, 1]
+    speeds = comparison.rates(tmp_path / "out" / "comparison.json")
     for equal, long in (runs[:2], runs[2:]):
-        assert long.epochs == max(1, round(2 / equal.seconds))
+        assert long.epochs == max(1, round(0.05 * speeds[long.variant][0] / 16))
         assert equal.training_pictures == 16 and 0 <= equal.top1_error <= 1
     comparison.main(arguments)
     again = capsys.readouterr().out
-    assert again and said.endswith(again) and read_comparison(tmp_path / "out") == runs
+    assert (
+        "images/s" in again and said.endswith(again) and read_comparison(tmp_path / "out") == runs
+    )
     assert "| AlexNet | " in again and "| ResNet-18 | " in again
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
 
