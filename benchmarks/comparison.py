@@ -117,7 +117,7 @@ def step(variant: str, image_size: int, width: float, batch_size: int):
 def measure_steps(networks: list[str], size: dict[str, Any], args) -> None:
     """Measures the training steps in turns and writes `comparison.json`."""
     contenders = [
-        Contender(NETWORKS[variant], step, {"variant": variant, **size}, size["batch_size"])
+        Contender(variant, step, {"variant": variant, **size}, size["batch_size"])
         for variant in networks
     ]
     results = measure(
@@ -136,9 +136,8 @@ def rates(path: Path) -> dict[str, tuple[float, float | None]]:
     """By variant, images a second and the peak of the memory in bytes, from `comparison.json`."""
     results = json.loads(path.read_text(encoding="utf-8"))["sections"]["Training step"]["results"]
     return {
-        variant: (statistics.median(results[label]["rates"]), results[label]["peak_bytes"])
-        for variant, label in NETWORKS.items()
-        if label in results
+        variant: (statistics.median(result["rates"]), result["peak_bytes"])
+        for variant, result in results.items()
     }
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from benchmarks import precision
 from benchmarks.harness import RESULTS, about_run, saved_tables
 
 COMMANDS = {
@@ -12,6 +13,8 @@ COMMANDS = {
     "pipeline": "python -m benchmarks.pipeline",
     "memory": "python -m benchmarks.memory",
     "scaling": "python -m benchmarks.scaling",
+    "comparison": "python -m benchmarks.comparison",
+    "precision": "python -m benchmarks.precision",
 }
 
 
@@ -22,7 +25,8 @@ def summary(folder: Path) -> str:
         "",
         "Written by `python -m benchmarks.summary` from the JSON files in this folder. A table has",
         "the median rate, its range, the peak resident memory, and how many times as fast the",
-        "first row is (the median over pairs measured in turn).",
+        "first row is (the median over pairs measured in turn). `benchmarks.precision` has means over",
+        "seeds, and paired differences.",
     ]
     for name, command in COMMANDS.items():
         path = folder / f"{name}.json"
@@ -30,7 +34,8 @@ def summary(folder: Path) -> str:
             continue
         saved = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## `{command}`", "", about_run(saved)]
-        for title, text in saved_tables(path).items():
+        tables = precision.saved_tables(saved) if name == "precision" else saved_tables(path)
+        for title, text in tables.items():
             lines += ["", f"### {title}", "", text]
         if path.with_suffix(".png").exists():
             lines += ["", f"![{name}]({name}.png)"]

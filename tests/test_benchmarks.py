@@ -187,16 +187,29 @@ def test_script_runs(name, tmp_path, capsys):
 
 
 def test_pages_are_those_of_the_results():
-    from benchmarks import transfer
+    from alexnet_keras.ablations import read_lines
+    from benchmarks import comparison, lrn_claim, relu, trained, transfer
     from benchmarks.harness import RESULTS, saved_tables
     from benchmarks.summary import summary
 
+    def lines(script):
+        name = script.__name__.rpartition(".")[2]
+        return read_lines(RESULTS / f"{name}.jsonl", script.Run)
+
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == summary(RESULTS)
     readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
-    tables = [saved_tables(RESULTS / "training.json")["Training step, float32"]]
-    tables.append(transfer.table(transfer.read(RESULTS / "transfer.jsonl")))
-    for table in [*tables, *saved_tables(RESULTS / "inference.json").values()]:
-        assert table in readme
+    rates = comparison.rates(RESULTS / "comparison.json")
+    parts = [
+        saved_tables(RESULTS / "training.json")["Training step, float32"],
+        *saved_tables(RESULTS / "inference.json").values(),
+        transfer.table(transfer.read(RESULTS / "transfer.jsonl")),
+        trained.table(lines(trained)),
+        relu.sentence(lines(relu)),
+        lrn_claim.sentence(lines(lrn_claim)),
+        *comparison.tables(lines(comparison), rates).values(),
+    ]
+    for part in parts:
+        assert part in readme
 
 
 def test_transfer_runs_and_goes_on(tmp_path, capsys):

@@ -223,5 +223,5 @@ def test_what_comes_with_the_package_is_in_its_wheel():
         if package in tool["packages"]
     }
     results = DATA.parent / "benchmarks" / "results"
-    shipped = [*results.glob("*.jsonl"), *BUILD.iterdir(), *(DATA / "trained").glob("*/*")]
+    shipped = [*results.glob("*.json*"), *BUILD.iterdir(), *(DATA / "trained").glob("*/*")]
     assert len(shipped) > 10 and packed.issuperset(shipped)
