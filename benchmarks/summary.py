@@ -25,8 +25,8 @@ def summary(folder: Path) -> str:
         "",
         "Written by `python -m benchmarks.summary` from the JSON files in this folder. A table has",
         "the median rate, its range, the peak resident memory, and how many times as fast the",
-        "first row is (the median over pairs measured in turn). `benchmarks.precision` has means over",
-        "seeds, and paired differences.",
+        "first row is (the median over pairs measured in turn). `benchmarks.precision` has means",
+        "over seeds, and paired differences.",
     ]
     for name, command in COMMANDS.items():
         path = folder / f"{name}.json"
