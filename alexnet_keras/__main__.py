@@ -575,7 +575,8 @@ def _export(arguments) -> None:
     from alexnet_keras.training import load_run
 
     run = load_run(arguments.run, arguments.weights)
-    name = f"alexnet-{arguments.format.replace('_', '-')}{FORMATS[arguments.format]}"
+    network = run.config.variant if run.config.variant in DESCENDANTS else "alexnet"
+    name = f"{network}-{arguments.format.replace('_', '-')}{FORMATS[arguments.format]}"
     path = export_model(run, arguments.out or _beside(arguments.run) / name, arguments.format)
     print(f"The network is in {path}.")
     if arguments.format == "litert_int8":

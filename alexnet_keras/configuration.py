@@ -188,7 +188,8 @@ class TrainingConfig:
         variant, width, normalization, columns, activation, overlapping, dropout, initialization:
             see `AlexNet`. The variant may also be one of `DESCENDANTS`, which have a width but none
             of the others, and take over no weights.
-        from_weights: a run's folder (its best weights), a `.keras` file, or a published file that
+        from_weights: a run's folder (its best weights), `"openclipart"` for the run that comes with
+            the package, a `.keras` file, or a published file that
             `load_weights` reads: all layers but fc8 begin with its weights, and the mean that its
             network knows is subtracted from the pictures; `None` to begin from nothing.
         freeze: one of `FREEZABLE`: up to this layer, those that were taken over stay as they are;
@@ -276,10 +277,9 @@ class TrainingConfig:
                 )
         if self.variant in DESCENDANTS:
             for name in OF_ALEXNET:
-                expected = getattr(type(self), name)
-                if getattr(self, name) != expected:
+                if getattr(self, name) != getattr(type(self), name):
                     raise ValueError(
-                        f"`{name}` must be {expected!r} with a network that came after AlexNet. "
+                        f"`{name}` must be left out with a network that came after AlexNet. "
                         f"Received: {getattr(self, name)!r} with variant {self.variant!r}"
                     )
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:

@@ -369,22 +369,26 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 
 def is_shipped(folder: str | Path) -> bool:
-    """Whether `load_run` would take it for the name of the network that comes with the package.
+    """Whether it names the trained network that comes with the package, as it does the data.
 
     Example:
 
     >>> is_shipped("openclipart"), is_shipped("runs/openclipart-paper")
     (True, False)
     """
-    return str(folder) == EMBEDDED and not Path(folder).is_dir()
+    return str(folder) == EMBEDDED
 
 
-def load_run(folder: str | Path = EMBEDDED, which: str = "best") -> Run:
+def _run_folder(folder: str | Path) -> Path:
+    return shipped(f"data/trained/{EMBEDDED}") if is_shipped(folder) else Path(folder)
+
+
+def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
     """Opens what `train` wrote, or the trained network that comes with the package.
 
     Args:
-        folder: of the run; `"openclipart"`, where there is no such folder, for the run of
-            `alexnet-keras train` that comes with the package, which has the best weights alone.
+        folder: of the run; `None` or `"openclipart"` for that of `alexnet-keras train` which comes
+            with the package, and has the best weights alone.
         which: `"best"` or `"last"`.
 
     Raises:
@@ -398,7 +402,7 @@ def load_run(folder: str | Path = EMBEDDED, which: str = "best") -> Run:
     >>> load_run("runs/openclipart-paper", "last").model.output_shape
     (None, 10)
     """
-    folder = shipped(f"data/trained/{folder}") if is_shipped(folder) else Path(folder)
+    folder = _run_folder(EMBEDDED if folder is None else folder)
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
         if not (folder / name).is_file():
             raise DataError(f"A run must hold {name}. Received: {folder}, which does not")
@@ -620,7 +624,7 @@ def _take_over(model: keras.Model, config: TrainingConfig) -> dict[str, np.ndarr
         ValueError: if the weights cannot be read, do not fit, or are those of a network that
             computes something else with them; the model is then unchanged.
     """
-    path = Path(config.from_weights)
+    path = _run_folder(config.from_weights)
     folder = path if path.is_dir() else path.parent
     means = {}
     if path.is_dir() or (path.suffix == ".keras" and (folder / "config.json").is_file()):

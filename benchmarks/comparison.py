@@ -133,10 +133,15 @@ def measure_steps(networks: list[str], size: dict[str, Any], args) -> None:
 
 
 def rates(path: Path) -> dict[str, tuple[float, float | None]]:
-    """By variant, images a second and the peak of the memory in bytes, from `comparison.json`."""
+    """By variant, images a second and the peak of the memory in bytes, from `comparison.json`.
+
+    All rates are that of the first, which has turns with each of the others, over its ratio to
+    them: the machine's drift is in both.
+    """
     results = json.loads(path.read_text(encoding="utf-8"))["sections"]["Training step"]["results"]
+    first = statistics.median(next(iter(results.values()))["rates"])
     return {
-        variant: (statistics.median(result["rates"]), result["peak_bytes"])
+        variant: (first / statistics.median(result["ratios"] or [1.0]), result["peak_bytes"])
         for variant, result in results.items()
     }
 
@@ -230,6 +235,23 @@ def plot(runs: list[Run], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
+def _require_same(parser, args, recipe, runs):
+    """What is there must be of this comparison, or the means would mix two."""
+    for run in runs:
+        there, asked = {**run.recipe, "epochs": run.epochs}, {**recipe, "epochs": args.epochs}
+        if run.limit:
+            there |= {"epochs": None, "seconds": run.limit}
+            asked |= {"epochs": None, "seconds": args.seconds or run.limit}
+        if run.recipe["data"] == args.data and asked != there:
+            parser.error(f"other runs are in {args.out}: {there}. Received: {asked}")
+    speeds = args.out / "comparison.json"
+    if args.seconds and speeds.exists():
+        saved = json.loads(speeds.read_text(encoding="utf-8"))["settings"]
+        asked = {name: recipe[name] for name in ("image_size", "width", "batch_size")}
+        if not asked.items() <= saved.items():
+            parser.error(f"speeds of another size are in {args.out}: {saved}. Received: {asked}")
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--data", default="openclipart", help="as for alexnet-keras train")
@@ -275,8 +297,10 @@ def main(argv: list[str] | None = None) -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     speeds = args.out / "comparison.json"
-    if args.seconds and not args.plot_only and not speeds.exists():
-        measure_steps(args.networks, size, args)
+    if not args.plot_only:
+        _require_same(parser, args, recipe, runs)
+        if args.seconds and not speeds.exists():
+            measure_steps(args.networks if args.miniature else list(NETWORKS), size, args)
     for seed in [] if args.plot_only else args.seeds:
         for variant in args.networks:
             alike = there(variant, seed, None) or keep(trained(variant, seed, args.epochs, None))

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import RESULTS, machine
-
-NAMES = {"paper": "AlexNet", "batchnorm": "AlexNet, batch normalization"}
-"""Label by variant."""
+from benchmarks.comparison import NETWORKS
+from benchmarks.harness import RESULTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Run:
         last_error: top-1 error of one view after the last epoch.
         log: by column of `log.csv`.
         seconds: of training, validation after each epoch included.
-        machine: see `harness.machine`.
+        versions: of what was used.
     """
 
     config: dict[str, Any]
@@ -44,7 +42,7 @@ class Run:
     last_error: float
     log: dict[str, list[float]]
     seconds: float
-    machine: dict[str, Any]
+    versions: dict[str, str]
 
 
 def read_run(folder: Path) -> tuple[Run, list[np.ndarray]]:
@@ -68,7 +66,7 @@ def read_run(folder: Path) -> tuple[Run, list[np.ndarray]]:
         last_error=1 - log["val_top1"][-1],
         log={name: [round(value, 6) for value in column] for name, column in log.items()},
         seconds=times["training_seconds"],
-        machine=machine(),
+        versions=json.loads((folder / "config.json").read_text(encoding="utf-8"))["versions"],
     )
     return kept, first_filters(run.model)
 
@@ -83,7 +81,7 @@ def table(runs: list[Run]) -> str:
     for run in runs:
         low, high = run.top1_intervals[0]
         cells = [
-            NAMES[run.config["variant"]],
+            NETWORKS.get(run.config["variant"], run.config["variant"]),
             f"{run.parameters:,}",
             f"{run.top1_errors[0]:.2%}",
             f"{low:.1%} to {high:.1%}",
@@ -104,11 +102,11 @@ def plot(runs: list[Run], path: Path) -> None:
     axes = figure.subplots()
     for number, run in enumerate(runs):
         epochs = range(1, len(run.log["epoch"]) + 1)
-        name = NAMES[run.config["variant"]]
+        name = NETWORKS.get(run.config["variant"], run.config["variant"])
         for column, style, where in (("top1", "--", "training"), ("val_top1", "-", "validation")):
             errors = [100 * (1 - value) for value in run.log[column]]
             axes.plot(epochs, errors, style, color=f"C{number}", label=f"{name}: {where}")
-    axes.set(xlabel="epoch", ylabel="top-1 error, %", title="Imagenette, one view", ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel="top-1 error, %", title="One view", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=100)
@@ -121,7 +119,7 @@ def plot_filters(source: Path, path: Path) -> None:
     with np.load(source) as columns:
         figure = plot_filters(
             [columns[name].astype("float32") for name in sorted(columns.files)],
-            "The first layer, trained on Imagenette",
+            "The first layer, trained",
         )
     figure.savefig(path, dpi=100)
 

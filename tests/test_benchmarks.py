@@ -230,24 +230,27 @@ def test_transfer_runs_and_goes_on(tmp_path, capsys):
     assert (tmp_path / "transfer.png").stat().st_size > 10_000
 
 
-def test_comparison_runs_and_goes_on(tmp_path, capsys):
+def test_comparison_runs_and_goes_on(tmp_path, capsys, monkeypatch):
     from benchmarks import comparison
 
     for name in ("train/a", "train/b", "val/a", "val/b"):
         noise(tmp_path / name, 8)
     arguments = ["--miniature", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    # Of 16 pictures, three times as many as fit into 0.05 seconds, and too few.
+    fixed = {"paper": (3 * 16 / 0.05, 1), "resnet18": (16 / 0.05 / 3, 1)}
+    measured = comparison.rates
+    monkeypatch.setattr(comparison, "rates", lambda path: fixed)
     comparison.main(arguments)
     said = capsys.readouterr().out
     runs = read_comparison(tmp_path / "out")
-    # Of each network a run with one epoch, and one with as many as fit into 0.05 seconds.
     assert [(run.variant, run.limit) for run in runs] == [
         *(("paper", None), ("paper", 0.05), ("resnet18", None), ("resnet18", 0.05))
     ]
-    assert [run.epochs for run in runs[::2]] == [1, 1]
-    speeds = comparison.rates(tmp_path / "out" / "comparison.json")
-    for equal, long in (runs[:2], runs[2:]):
-        assert long.epochs == max(1, round(0.05 * speeds[long.variant][0] / 16))
-        assert equal.training_pictures == 16 and 0 <= equal.top1_error <= 1
+    assert [run.epochs for run in runs] == [1, 3, 1, 1]
+    assert runs[3] == dataclasses.replace(runs[2], limit=0.05)  # not trained again
+    assert all(run.training_pictures == 16 and 0 <= run.top1_error <= 1 for run in runs)
+    speeds = measured(tmp_path / "out" / "comparison.json")
+    assert speeds["paper"][0] > 0 < speeds["resnet18"][0]
     comparison.main(arguments)
     again = capsys.readouterr().out
     assert (
@@ -255,6 +258,9 @@ def test_comparison_runs_and_goes_on(tmp_path, capsys):
     )
     assert "| AlexNet | " in again and "| ResNet-18 | " in again
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+    with pytest.raises(SystemExit):
+        comparison.main([*arguments, "--batch-size", "16"])
+    assert "other runs are in" in capsys.readouterr().err
 
 
 def noise(folder, pictures):

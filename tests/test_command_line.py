@@ -145,6 +145,9 @@ def test_train_and_evaluate_what_came_after(folder, tmp_path, capfd):
         == 0
     )
     assert main(["evaluate", str(out)]) == 0
+    assert main(["summary", "--variant", "resnet18", "--width", "0.05"]) == 0
+    assert main(["export", str(out), "--format", "keras"]) == 0
+    assert (out / "resnet18-keras.keras").is_file()
     assert capfd.readouterr().out.count("4 pictures, central crop: top-1 error") == 2
 
 
