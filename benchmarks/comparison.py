@@ -227,7 +227,9 @@ def plot(runs: list[Run], path: Path) -> None:
                     axes.annotate(NETWORKS[variant], (x, y), fontsize=8, ha="center")
                     amount = f"{run.limit:g} seconds" if timed else f"{run.epochs} epochs"
                     axes.set_title(f"{Path(data).name}, {amount} each")
-            axes.set(xscale="log", xlabel="multiply-adds a picture, millions")
+            axes.set_xlabel("multiply-adds a picture, millions")
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.margins(0.25)
             axes.grid(alpha=0.3)
         row[0].set_ylabel("top-1 error in validation, %")

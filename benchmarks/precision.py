@@ -110,14 +110,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--loss-seeds", type=int, default=24, help="how many for the loss")
     parser.add_argument("--epochs", type=int, default=15, help="of a whole training")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16"])
+    parser.add_argument("--image-size", type=int, default=128, help="pixels")
+    parser.add_argument("--width", type=float, default=0.25, help="factor of maps and units")
     args = parser.parse_args(argv)
 
     from alexnet_keras.files import write_json
 
-    network = {"image_size": 64, "width": 0.1, "batch_size": 4} if args.miniature else {}
+    network = {"image_size": args.image_size, "width": args.width}
     if args.miniature:
         args.steps, args.last, args.loss_seeds, args.epochs = 2, 1, args.repetitions, 1
-    names = ("steps", "last", "learning_rate", "epochs")
+        network = {"image_size": 64, "width": 0.1, "batch_size": 4}
+    names = ("steps", "last", "learning_rate", "epochs", "image_size", "width")
     settings = {name: getattr(args, name) for name in names}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "precision.json"
