@@ -216,24 +216,31 @@ def plot(runs: list[Run], path: Path) -> None:
     from matplotlib.figure import Figure
 
     found = groups(runs)
-    figure = Figure(figsize=(11, 4.6 * len(found)), layout="constrained")
+    figure = Figure(figsize=(11, 4.2 * len(found) + 0.8), layout="constrained")
     rows = figure.subplots(len(found), 2, squeeze=False, sharey="row")
+    bubbles = {}
     for row, (data, networks) in zip(rows, found.items()):
         for timed, axes in enumerate(row):
-            for number, (variant, pair) in enumerate(networks.items()):
+            for variant, pair in networks.items():
                 for run in pair[timed][:1]:
                     x, y = run.multiply_adds / 1e6, 100 * _mean(pair[timed], "top1_error")
-                    axes.scatter(x, y, s=run.parameters / 1e4, alpha=0.4, color=f"C{number}")
-                    axes.annotate(NETWORKS[variant], (x, y), fontsize=8, ha="center")
+                    color = f"C{list(NETWORKS).index(variant)}"
+                    bubble = axes.scatter(x, y, s=run.parameters / 4e3, alpha=0.5, color=color)
+                    bubbles.setdefault(NETWORKS[variant], bubble)
                     amount = f"{run.limit:g} seconds" if timed else f"{run.epochs} epochs"
                     axes.set_title(f"{Path(data).name}, {amount} each")
             axes.set_xlabel("multiply-adds a picture, millions")
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter("{x:g}")
-            axes.margins(0.25)
+            axes.margins(0.2)
             axes.grid(alpha=0.3)
         row[0].set_ylabel("top-1 error in validation, %")
     figure.suptitle("The area of a bubble is the number of parameters")
+    legend = figure.legend(
+        list(bubbles.values()), list(bubbles), loc="outside lower center", ncols=4
+    )
+    for handle in legend.legend_handles:
+        handle.set_sizes([80])
     figure.savefig(path, dpi=100)
 
 
