@@ -13,8 +13,8 @@ COMMANDS = {
     "pipeline": "python -m benchmarks.pipeline",
     "memory": "python -m benchmarks.memory",
     "scaling": "python -m benchmarks.scaling",
-    "comparison": "python -m benchmarks.comparison",
-    "precision": "python -m benchmarks.precision",
+    "comparison": "python -m benchmarks.comparison --seconds 100",
+    "precision": "python -m benchmarks.precision --loss-seeds 12",
 }
 
 
