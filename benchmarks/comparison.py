@@ -9,8 +9,8 @@ Each training has a process of its own, is measured by the error after its last 
 line to `comparison.jsonl`; those that are there are not done again. The tables and the plot are
 made of the lines: `--plot-only` makes them again.
 
-    python -m benchmarks.comparison --seconds 40
-    python -m benchmarks.comparison --data imagenette-72 --epochs 12 --seconds 100
+    python -m benchmarks.comparison --seconds 20
+    python -m benchmarks.comparison --data imagenette-72 --seconds 100
 """
 
 import dataclasses
@@ -269,7 +269,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25, help="factor of maps and units")
     parser.add_argument("--image-size", type=int, default=64, help="pixels")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=15, help="of the first comparison")
+    parser.add_argument("--epochs", type=int, default=12, help="of the first comparison")
     parser.add_argument("--seconds", type=float, help="of the second (default: none is made)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--plot-only", action="store_true", help="tables and plot of what is there")

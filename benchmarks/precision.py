@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--last", type=int, default=20, help="steps that the mean is taken over")
     parser.add_argument("--learning-rate", type=float, default=0.01, help="of these steps")
-    parser.add_argument("--loss-seeds", type=int, default=24, help="how many for the loss")
+    parser.add_argument("--loss-seeds", type=int, default=12, help="how many for the loss")
     parser.add_argument("--epochs", type=int, default=15, help="of a whole training")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16"])
     parser.add_argument("--image-size", type=int, default=128, help="pixels")

@@ -14,7 +14,7 @@ COMMANDS = {
     "memory": "python -m benchmarks.memory",
     "scaling": "python -m benchmarks.scaling",
     "comparison": "python -m benchmarks.comparison --seconds 100",
-    "precision": "python -m benchmarks.precision --loss-seeds 12",
+    "precision": "python -m benchmarks.precision",
 }
 
 

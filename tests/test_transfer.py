@@ -18,7 +18,7 @@ from alexnet_keras.augmentation import color_statistics
 from alexnet_keras.checkpoint import CHECKPOINT, Checkpoints
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.datasets import DataError, open_dataset
-from alexnet_keras.training import build_model, resume, train
+from alexnet_keras.training import _take_over, build_model, load_run, resume, train
 from alexnet_keras.transfer import freeze
 
 SMALL = {"image_size": 64, "width": 0.05, "epochs": 1, "schedule": "constant"}
@@ -383,3 +383,16 @@ def test_other_backends_and_replicas_agree(how, trained, on_one_device, old):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
         else:
             assert same_bits(other[name], before[name])
+
+
+def test_weights_of_the_package():
+    config, run = TrainingConfig(from_weights="openclipart"), load_run()
+    model = build_model(config, 3)
+    means = _take_over(model, config)
+    np.testing.assert_array_equal(means["mean"], run.statistics.mean)
+    for layer in model.layers:
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(layer.weights, run.model.get_layer(layer.name).weights)
+        ]
+        assert all(same) or layer.name == "fc8" and model.output_shape == (None, 3)
