@@ -12,9 +12,11 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from alexnet_keras import descendants
 from alexnet_keras.augmentation import (
@@ -90,6 +92,33 @@ def build_model(config: TrainingConfig, classes: int) -> keras.Model:
         )
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def jit_compile(config: TrainingConfig, devices: Any = None) -> bool | str:
+    """What `keras.Model.compile` should be told of the name.
+
+    On a CPU XLA's convolutions are slower than TensorFlow's own, except in float16, which
+    TensorFlow has no fast code for.
+
+    Args:
+        config: of a run; with `deterministic` Keras leaves XLA out.
+        devices: the strategy, `None` for one device. On several, XLA crashes with mixed precision
+            (Keras issue 21366).
+
+    Example:
+
+    >>> jit_compile(TrainingConfig(precision="bfloat16"))
+    False
+    """
+    if keras.backend.backend() == "jax":
+        return "auto"
+    return (
+        keras.backend.backend() == "tensorflow"
+        and config.precision == "float16"
+        and not config.deterministic
+        and devices is None
+        and not tf.config.list_physical_devices("GPU")
+    )
 
 
 class StuckLoss(keras.callbacks.Callback):
@@ -412,6 +441,8 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
+    if config.precision == "float16":
+        model.compile(jit_compile=jit_compile(config))
     statistics = _read_statistics(folder)
     return Run(folder, config, class_names, statistics, model, fingerprint)
 
@@ -677,9 +708,7 @@ def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
             optimizer,
             keras.losses.SparseCategoricalCrossentropy(),
             weighted_metrics=metrics,
-            # XLA's convolutions are slower on a CPU than TensorFlow's own, and with mixed precision
-            # under MirroredStrategy it crashes (Keras issue 21366).
-            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+            jit_compile=jit_compile(config, devices),
         )
         model.optimizer.build(model.trainable_variables)
         # Metrics make their variables when they first see something.

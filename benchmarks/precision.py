@@ -29,7 +29,7 @@ def last_losses(
 
     from alexnet_keras import MomentumSGD, TrainingConfig, color_statistics, open_dataset
     from alexnet_keras.augmentation import training_batches
-    from alexnet_keras.training import build_model
+    from alexnet_keras.training import build_model, jit_compile
 
     precision = "float32" if name == OTHERWISE else name
     config = TrainingConfig(precision=precision, seed=seed, **network)
@@ -38,7 +38,11 @@ def last_losses(
     model = build_model(config, len(data.class_names))
     if name == OTHERWISE:
         model.set_weights([weight * np.float32(1 + 1e-6) for weight in model.get_weights()])
-    model.compile(MomentumSGD(learning_rate), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(
+        MomentumSGD(learning_rate),
+        "sparse_categorical_crossentropy",
+        jit_compile=jit_compile(config),
+    )
     batches = training_batches(
         data,
         statistics,
@@ -104,12 +108,12 @@ def _table(values, what, unit, difference, form):
 
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
+    parser.set_defaults(repetitions=12)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--last", type=int, default=20, help="steps that the mean is taken over")
     parser.add_argument("--learning-rate", type=float, default=0.01, help="of these steps")
-    parser.add_argument("--loss-seeds", type=int, default=12, help="how many for the loss")
     parser.add_argument("--epochs", type=int, default=15, help="of a whole training")
-    parser.add_argument("--precisions", nargs="+", default=["bfloat16"])
+    parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float16"])
     parser.add_argument("--image-size", type=int, default=128, help="pixels")
     parser.add_argument("--width", type=float, default=0.25, help="factor of maps and units")
     args = parser.parse_args(argv)
@@ -118,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
 
     network = {"image_size": args.image_size, "width": args.width}
     if args.miniature:
-        args.steps, args.last, args.loss_seeds, args.epochs = 2, 1, args.repetitions, 1
+        args.steps, args.last, args.epochs = 2, 1, 1
         network = {"image_size": 64, "width": 0.1, "batch_size": 4}
     names = ("steps", "last", "learning_rate", "epochs", "image_size", "width")
     settings = {name: getattr(args, name) for name in names}
@@ -132,8 +136,8 @@ def main(argv: list[str] | None = None) -> None:
                 f"{path} must have been written with {settings}. Received: {saved['settings']}"
             )
 
-    def measure(kind, seeds, names, function):
-        for seed in map(str, range(seeds)):
+    def measure(kind, names, function):
+        for seed in map(str, range(args.repetitions)):
             for name in names:
                 values = saved[kind].setdefault(name, {})
                 if seed not in values:
@@ -148,8 +152,8 @@ def main(argv: list[str] | None = None) -> None:
         larger = {"batch_size": 64} if args.miniature else {}
         return trained_error(name, seed, args.epochs, **network | larger)
 
-    measure("losses", args.loss_seeds, ["float32", OTHERWISE, *args.precisions], loss)
-    measure("errors", args.repetitions, ["float32", *args.precisions], error)
+    measure("losses", ["float32", OTHERWISE, *args.precisions], loss)
+    measure("errors", ["float32", *args.precisions], error)
     for title, table in saved_tables(saved).items():
         print(f"\n{title}\n\n{table}")
     print(f"\n{path}")

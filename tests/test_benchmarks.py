@@ -23,7 +23,7 @@ SCRIPTS = {
 def test_precision_runs_and_goes_on(tmp_path, capsys):
     from benchmarks import precision
 
-    arguments = ["--miniature", "--out", str(tmp_path)]
+    arguments = ["--miniature", "--precisions", "bfloat16", "--out", str(tmp_path)]
     precision.main([*arguments, "--repetitions", "1"])
     first = json.loads((tmp_path / "precision.json").read_text())
     assert "| bfloat16 | 1 | " in capsys.readouterr().out

@@ -348,5 +348,6 @@ def test_half_precision_goes_on_too(precision, config, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="cut off"):
         train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
     monkeypatch.undo()
-    resume(tmp_path / "run", verbose=0)
+    model = resume(tmp_path / "run", verbose=0).model
     require_equal(tmp_path / "run", tmp_path / "straight")
+    assert model.jit_compile is (precision == "float16")

@@ -10,15 +10,24 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 from sklearn import metrics
 
 from alexnet_keras.augmentation import color_statistics
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.datasets import DataError, open_dataset
+from alexnet_keras.distribution import choose_strategy
 from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
 from alexnet_keras.optimizers import MomentumSGD
-from alexnet_keras.training import DivergedError, StuckLoss, build_model, load_run, train
+from alexnet_keras.training import (
+    DivergedError,
+    StuckLoss,
+    build_model,
+    jit_compile,
+    load_run,
+    train,
+)
 
 SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout": 0.1}
 
@@ -26,8 +35,6 @@ SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Two classes that differ in colour, learned in two epochs."""
-    import tensorflow as tf
-
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for label, name in enumerate(("blue", "green", "red")):
@@ -398,6 +405,22 @@ def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="to train on.*Received: .* without train"):
         train(run.config, tmp_path / "new", verbose=0)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, compiled",
+    [
+        ({}, True),
+        ({"precision": "bfloat16"}, False),
+        ({"deterministic": True}, False),  # Keras would warn, and go on without XLA
+    ],
+)
+def test_xla_compiles_float16_on_one_cpu(changes, compiled, monkeypatch):
+    config = TrainingConfig(**{"precision": "float16"} | changes)
+    assert jit_compile(config) is compiled
+    assert jit_compile(config, choose_strategy("mirrored")) is False
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert jit_compile(config) is False
 
 
 def test_log_is_a_csv_file(run):
