@@ -336,6 +336,7 @@ def test_keras_backup_and_restore_begins_the_epoch_anew(tmp_path):
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_goes_on_too(precision, config, tmp_path, monkeypatch):
     config = dataclasses.replace(config, precision=precision, epochs=2, schedule="constant")
+    config = dataclasses.replace(config, batch_size=9)  # four whole batches: XLA compiles each size
     train(config, tmp_path / "straight", verbose=0)
     original = checkpoint.Checkpoints.on_train_batch_end
 
