@@ -45,6 +45,15 @@ def config(folder):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """What XLA has compiled is kept for the processes that come after."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
 def free_port(first=0):
     """A free port, of those from `first`; from 0 for any."""
     for port in range(first, 1 << 16):
