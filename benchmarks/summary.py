@@ -13,7 +13,7 @@ COMMANDS = {
     "pipeline": "python -m benchmarks.pipeline",
     "memory": "python -m benchmarks.memory",
     "scaling": "python -m benchmarks.scaling",
-    "comparison": "python -m benchmarks.comparison --seconds 100",
+    "comparison": "python -m benchmarks.comparison --data imagenette-72 --seconds 100",
     "precision": "python -m benchmarks.precision",
 }
 
