@@ -1,75 +1,58 @@
 """AlexNet for Keras 3: the network of 2012, its pipeline and its recipe."""
 
 import importlib
-import sys
-from pathlib import Path
 
-__version__ = "0.1.0"
+import wrapt
+
+from alexnet_keras.common import __version__
 
 _NAMES = {
+    "alexnet_keras.alexnet": ("AlexNet", "decode_predictions", "preprocess_input"),
+    "alexnet_keras.variants": ("VARIANTS",),
+    "alexnet_keras.costs": ("layer_costs",),
     "alexnet_keras.layers": (
         "AdaptiveAveragePooling2D",
         "GroupedConv2D",
         "LocalResponseNormalization",
         "WithinMapNormalization",
     ),
-    "alexnet_keras.configuration": ("VARIANTS", "Augmentation", "TrainingConfig"),
-    "alexnet_keras.model": (
-        "AlexNet",
-        "decode_predictions",
-        "layer_costs",
-        "preprocess_input",
+    "alexnet_keras.optimizers": ("MomentumSGD",),
+    "alexnet_keras.configuration": ("Augmentation", "TrainingConfig"),
+    "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
+    "alexnet_keras.pictures": (
+        "ColorStatistics",
+        "color_statistics",
+        "open_dataset",
+        "ten_views",
+        "write_records",
     ),
     "alexnet_keras.descendants": ("VGG", "GoogLeNet", "ResNet"),
-    "alexnet_keras.diagrams": (
-        "draw_chains",
-        "draw_inception",
-        "draw_residual_blocks",
-        "draw_resnets",
-    ),
-    "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
-    "alexnet_keras.datasets": ("ImageDataset", "open_dataset"),
-    "alexnet_keras.augmentation": ("ColorStatistics", "color_statistics", "ten_views"),
-    "alexnet_keras.optimizers": ("MomentumSGD",),
-    "alexnet_keras.preparation": ("prepare",),
-    "alexnet_keras.columns": ("TwoColumns", "communication"),
-    "alexnet_keras.distribution": ("split_cpu",),
-    "alexnet_keras.training": ("Run", "load_run", "resume", "train"),
-    "alexnet_keras.evaluation": ("Evaluation", "evaluate", "predict", "wilson_interval"),
-    "alexnet_keras.inspection": (
-        "dead_units",
-        "embedding",
-        "feature_maps",
-        "features",
-        "first_filters",
-        "grad_cam",
-        "integrated_gradients",
-        "nearest_neighbors",
-        "occlusion_map",
-        "receptive_field",
-        "strongest_patches",
-    ),
-    "alexnet_keras.ablations": ("ablate",),
-    "alexnet_keras.export": ("export_model", "open_exported"),
+    "alexnet_keras.devices": ("TwoColumns", "split_cpu"),
+    "alexnet_keras.training": ("Run", "build_model", "load_run", "resume", "train"),
+    "alexnet_keras.evaluation": ("evaluate", "predict"),
+    "alexnet_keras.exchange": ("export_model",),
+    "alexnet_keras.experiments": ("ablate",),
 }
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
-__all__ = ["__version__", *sorted(_MODULE_OF)]
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
+_ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {"common", "inspection", "metrics"}
+__all__ = ["__version__", *sorted(_ROOM_OF)]
 
 
-# Importing these registers them with Keras, so that `keras.models.load_model` knows them. That
-# takes seconds, which the command line puts off until it has read its arguments.
-_by_module = sys.argv[0] == "-m" and "alexnet_keras" in sys.orig_argv
-if not _by_module and Path(sys.argv[0]).stem != "alexnet-keras":
-    importlib.import_module("alexnet_keras.layers")
-    importlib.import_module("alexnet_keras.optimizers")
+@wrapt.when_imported("keras")
+def _register(keras):
+    """Makes our classes known to Keras as soon as it is there, for `keras.saving.load_model`."""
+    for name in ("layers", "optimizers", "metrics"):
+        importlib.import_module(f"alexnet_keras.{name}")
 
 
 def __getattr__(name):
-    # The rest, TensorFlow's data pipeline and matplotlib among it, is imported when it is used.
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    # Imported when it is used: the command line answers --help before TensorFlow is there.
+    if name in _ROOMS:
+        return importlib.import_module(f"alexnet_keras.{name}")
+    if name in _ROOM_OF:
+        return getattr(importlib.import_module(_ROOM_OF[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return __all__
+    return sorted({*__all__, *_ROOMS})

@@ -197,7 +197,7 @@ def tables(runs: list[Run], measured: dict[str, tuple[float, float | None]]) -> 
 
 def note(runs: list[Run]) -> str:
     """What was trained on, and how far chance moves one error."""
-    from alexnet_keras import wilson_interval
+    from alexnet_keras.evaluation import wilson_interval
 
     first = runs[0]
     low, high = wilson_interval(first.validation_pictures // 2, first.validation_pictures)
@@ -277,7 +277,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.miniature:
         args.networks, args.width, args.epochs, args.seconds = ["paper", "resnet18"], 0.05, 1, 0.05
 
-    from alexnet_keras.ablations import append_line, read_lines
+    from alexnet_keras.experiments import append_line, read_lines
 
     size = {"image_size": args.image_size, "width": args.width, "batch_size": args.batch_size}
     recipe = {"data": args.data, **size, "schedule": "cosine"}

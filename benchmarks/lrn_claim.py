@@ -47,7 +47,7 @@ class Run:
 
 def comparison(runs: list[Run]):
     """Without normalization beside with, as an ablation: differences by seed and their interval."""
-    from alexnet_keras.ablations import Comparison
+    from alexnet_keras.experiments import Comparison
 
     errors = {
         normalized: {r.seed: r.validation_error for r in runs if r.normalized == normalized}
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import keras
 
-    from alexnet_keras.ablations import append_line
+    from alexnet_keras.experiments import append_line
     from alexnet_keras.training import versions
 
     limit, width, epochs = (32, 0.1, 1) if args.miniature else (None, args.width, args.epochs)

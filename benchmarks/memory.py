@@ -15,16 +15,14 @@ IMAGE_SIZE = 227
 
 def nothing():
     """What the libraries take by themselves."""
-    import alexnet_keras.augmentation
-    import alexnet_keras.model  # noqa: F401
+    import alexnet_keras.alexnet  # noqa: F401
 
     return lambda: None
 
 
 def epoch(folder, batch_size):
     """Reads every picture of a folder once, as training does."""
-    from alexnet_keras.augmentation import IMAGENET_STATISTICS, training_batches
-    from alexnet_keras.datasets import open_dataset
+    from alexnet_keras.pictures import IMAGENET_STATISTICS, open_dataset, training_batches
 
     dataset = open_dataset(folder)
     batches = training_batches(

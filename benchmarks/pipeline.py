@@ -41,7 +41,7 @@ def _files(folder):
 
 
 def _noise_directions():
-    from alexnet_keras.augmentation import IMAGENET_STATISTICS as STATISTICS
+    from alexnet_keras.pictures import IMAGENET_STATISTICS as STATISTICS
 
     return STATISTICS.mean, (STATISTICS.components * STATISTICS.deviations).T * np.float32(0.1)
 
@@ -55,9 +55,8 @@ def _passes(dataset, batches):
 
 
 def package(folder, batches, batch_size):
-    """`alexnet_keras.augmentation.training_batches`."""
-    from alexnet_keras.augmentation import IMAGENET_STATISTICS, training_batches
-    from alexnet_keras.datasets import open_dataset
+    """`alexnet_keras.pictures.training_batches`."""
+    from alexnet_keras.pictures import IMAGENET_STATISTICS, open_dataset, training_batches
 
     dataset = training_batches(
         open_dataset(folder), IMAGENET_STATISTICS, image_size=SIZE, batch_size=batch_size, seed=0
@@ -66,10 +65,9 @@ def package(folder, batches, batch_size):
 
 
 def _prepare(folder: Path, out: Path) -> None:
-    from alexnet_keras.datasets import open_dataset
-    from alexnet_keras.preparation import prepare
+    from alexnet_keras.pictures import open_dataset, write_records
 
-    prepare(open_dataset(folder), out, side=SIDE)
+    write_records(open_dataset(folder), out, side=SIDE)
 
 
 def tf_image(folder, batches, batch_size, antialias):
@@ -175,8 +173,7 @@ def difference(folder: Path, pictures: int) -> tuple[float, float]:
     """
     import tensorflow as tf
 
-    from alexnet_keras.augmentation import central_square, crop_of_square
-    from alexnet_keras.datasets import decode_image
+    from alexnet_keras.pictures import central_square, crop_of_square, decode_image
 
     rng = np.random.default_rng(0)
     apart, neighbours = [], []

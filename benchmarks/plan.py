@@ -119,7 +119,7 @@ def moved(model: Any, gpus: int, scheme: str, batch_per_gpu: int, gpus_per_node:
     Raises:
         ValueError: if the GPUs do not fill whole nodes, or "one" is wanted of several.
     """
-    from alexnet_keras import communication
+    from alexnet_keras.devices import communication
 
     nodes = math.ceil(gpus / gpus_per_node)
     if nodes > 1 and gpus % gpus_per_node:
@@ -149,7 +149,7 @@ def break_even(model: Any, gpus: int) -> int:
 
     The mixture's bytes for the dense layers grow with the batch, those of the gradients do not.
     """
-    from alexnet_keras import communication
+    from alexnet_keras.devices import communication
 
     one, two = (communication(model, batch, gpus) for batch in (1, 2))
     slope = two.total("mixed") - one.total("mixed")

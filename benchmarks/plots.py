@@ -11,13 +11,13 @@ from benchmarks.harness import RESULTS
 
 
 def _ablations(source: Path, path: Path) -> None:
-    from alexnet_keras.ablations import compare, plot_comparisons, read_results
+    from alexnet_keras.experiments import compare, plot_comparisons, read_results
 
     plot_comparisons(compare(read_results(source))).savefig(path, dpi=100)
 
 
 def _lines(module: str, source: Path, path: Path) -> None:
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.experiments import read_lines
 
     script = importlib.import_module(f"benchmarks.{module}")
     script.plot(read_lines(source, script.Run), path)
@@ -44,7 +44,7 @@ def _scaling(source: Path, path: Path) -> None:
 def _curves(source: Path, path: Path) -> None:
     import numpy as np
 
-    from alexnet_keras.visualization import plot_curves
+    from alexnet_keras.evaluation import plot_curves
 
     with open(source, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -28,7 +28,7 @@ def last_losses(
     import numpy as np
 
     from alexnet_keras import MomentumSGD, TrainingConfig, color_statistics, open_dataset
-    from alexnet_keras.augmentation import training_batches
+    from alexnet_keras.pictures import training_batches
     from alexnet_keras.training import build_model, jit_compile
 
     precision = "float32" if name == OTHERWISE else name
@@ -84,7 +84,7 @@ def saved_tables(saved: dict[str, Any]) -> dict[str, str]:
 
 
 def _table(values, what, unit, difference, form):
-    from alexnet_keras.ablations import Comparison
+    from alexnet_keras.experiments import Comparison
 
     lines = [
         f"|  | seeds | {what} | less float32's, {unit} | 95 % interval |",
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25, help="factor of maps and units")
     args = parser.parse_args(argv)
 
-    from alexnet_keras.files import write_json
+    from alexnet_keras.common import write_json
 
     network = {"image_size": args.image_size, "width": args.width}
     if args.miniature:

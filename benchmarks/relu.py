@@ -93,7 +93,7 @@ def small_pictures(data: str, data_dir: str | None, limit: int | None = None):
     import numpy as np
 
     from alexnet_keras import open_dataset
-    from alexnet_keras.augmentation import central_square
+    from alexnet_keras.pictures import central_square
 
     dataset = open_dataset(data, data_dir)
     splits = {}
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=30, help="at most")
     args = parser.parse_args(argv)
 
-    from alexnet_keras.ablations import append_line
+    from alexnet_keras.experiments import append_line
     from alexnet_keras.training import versions
 
     limit, width, epochs = (32, 0.1, 2) if args.miniature else (None, args.width, args.epochs)

@@ -47,7 +47,8 @@ class Run:
 
 def read_run(folder: Path) -> tuple[Run, list[np.ndarray]]:
     """What is kept of a run, and the filters of its first layer by column."""
-    from alexnet_keras import first_filters, load_run
+    from alexnet_keras import load_run
+    from alexnet_keras.inspection import first_filters
 
     run = load_run(folder)
     log = {name: column.tolist() for name, column in run.log().items()}
@@ -114,7 +115,7 @@ def plot(runs: list[Run], path: Path) -> None:
 
 def plot_filters(source: Path, path: Path) -> None:
     """Draws the filters of the first run's first layer."""
-    from alexnet_keras.visualization import plot_filters
+    from alexnet_keras.inspection import plot_filters
 
     with np.load(source) as columns:
         figure = plot_filters(
@@ -130,8 +131,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     args = parser.parse_args(argv)
 
-    from alexnet_keras.ablations import append_line
-    from alexnet_keras.files import write_file
+    from alexnet_keras.common import write_file
+    from alexnet_keras.experiments import append_line
 
     found = [read_run(folder) for folder in args.runs]
     args.out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from alexnet_keras.configuration import EMBEDDED
+from alexnet_keras.common import EMBEDDED
 from alexnet_keras.training import build_model, read_config
 
 if __name__ == "__main__":

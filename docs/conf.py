@@ -4,7 +4,6 @@
 configuration alone, so that every file has one place and links between files hold in both.
 """
 
-import dataclasses
 import importlib
 import inspect
 import re
@@ -26,8 +25,12 @@ import alexnet_keras  # noqa: E402
 from notebooks.links import repository_name  # noqa: E402
 
 REPOSITORY = repository_name((ROOT / "pyproject.toml").read_text("utf-8"))
-NAMES = {name for names in alexnet_keras._NAMES.values() for name in names}
-WHOLE_MODULES = ("alexnet_keras.visualization", "alexnet_keras.torch_twin")
+FACE = set(alexnet_keras.__all__)
+ROOMS = (
+    *("alexnet", "variants", "costs", "layers", "optimizers", "metrics", "configuration", "common"),
+    *("weights", "pictures", "devices", "training", "evaluation", "inspection", "descendants"),
+    *("exchange", "exchange.torch_twin", "experiments"),
+)
 MEMBERS = ("   :members:", "   :member-order: bysource")
 
 project = "alexnet_keras"
@@ -86,9 +89,7 @@ def add_contents(app, docname, source):
         entries = [("简介", "README.zh-CN"), *(("", _docname(path)) for path in chinese)]
         source[0] += contents("中文", entries)
     if docname == "docs/api":
-        source[0] += "".join(
-            reference(module) for module in (*alexnet_keras._NAMES, *WHOLE_MODULES)
-        )
+        source[0] += "".join(reference(f"{project}.{room}") for room in ROOMS)
 
 
 def contents(caption, entries):
@@ -105,32 +106,40 @@ def _english_title(path):
     return path.stem.replace("_", " ")
 
 
-def reference(module):
-    """A section, in MyST, on a module's public names and on the classes of what they return."""
-    members = vars(importlib.import_module(module)) if module not in WHOLE_MODULES else {}
-    names = dict.fromkeys(alexnet_keras._NAMES.get(module, ()), project)
-    for name, value in members.items():
-        if getattr(value, "__module__", None) == module and inspect.isclass(value):
-            if dataclasses.is_dataclass(value) or issubclass(value, Exception):
-                names.setdefault(name, module)
-    texts = ModuleAnalyzer.for_module(module).find_attr_docs()
-    lines = [] if names else [f".. automodule:: {module}", *MEMBERS]
-    for name in sorted(names, key=str.lower):
-        if inspect.isclass(members[name]):
-            lines += [f".. autoclass:: {names[name]}.{name}", *MEMBERS]
-        elif callable(members[name]):
-            lines += [f".. autofunction:: {names[name]}.{name}"]
-        else:
-            text = list(texts["", name])
-            from_markdown(None, "data", name, members[name], None, text)
-            lines += [f".. py:data:: {project}.{name}", "", *(f"   {line}" for line in text)]
+def reference(room):
+    """A section, in MyST, on what a room offers: its `__all__`, or what the file defines."""
+    module = importlib.import_module(room)
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == room and not name.startswith("_")
+    ]
+    lines = []
+    for name in sorted({*names, *(FACE & vars(module).keys())}, key=str.lower):
+        value, place = getattr(module, name), f"{project if name in FACE else room}.{name}"
+        if inspect.isclass(value):
+            lines += [f".. autoclass:: {place}", *MEMBERS]
+        elif callable(value):
+            lines += [f".. autofunction:: {place}"]
+        elif text := data_docstring(room, name):
+            from_markdown(None, "data", name, value, None, text)
+            lines += [f".. py:data:: {place}", "", *(f"   {line}" for line in text)]
         lines.append("")
-    about = inspect.cleandoc(members.get("__doc__", ""))
+    about = inspect.cleandoc(module.__doc__)
     return (
-        f"\n## {module.partition('.')[2]}\n\n{about}\n\n```{{eval-rst}}\n"
+        f"\n## {room.partition('.')[2]}\n\n{about}\n\n```{{eval-rst}}\n"
         + "\n".join(lines)
         + "\n```\n"
     )
+
+
+def data_docstring(room, name):
+    """The lines under a constant, in the file that defines it."""
+    for file in [m for m in sys.modules if m == room or m.startswith(f"{room}.")]:
+        texts = ModuleAnalyzer.for_module(file).find_attr_docs()
+        if ("", name) in texts:
+            return list(texts["", name])
+    return []
 
 
 def set_links(app, docname, source):
@@ -177,7 +186,7 @@ def from_markdown(app, what, name, value, options, lines):
     def code(match):
         text = " ".join(match.group(1).split())
         public = text.removeprefix("alexnet_keras.")
-        return f":py:obj:`{text} <alexnet_keras.{public}>`" if public in NAMES else f"``{text}``"
+        return f":py:obj:`{text} <alexnet_keras.{public}>`" if public in FACE else f"``{text}``"
 
     lines[:] = re.sub(r"(?<![`:])`(?!`)([^`]+)`(?!`)", code, "\n".join(result)).split("\n")
 

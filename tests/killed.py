@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-from alexnet_keras import TrainingConfig, checkpoint, train
+from alexnet_keras import TrainingConfig, train
+from alexnet_keras.training import checkpoint
 
 
 def main(place, number, config, out):

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras import TrainingConfig, checkpoint, resume, train
+from alexnet_keras import TrainingConfig, resume, train
+from alexnet_keras.training import checkpoint
 
 
 def main():

@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alexnet_keras import TrainingConfig, ablate, ablations, layer_costs
-from alexnet_keras.__main__ import main
-from alexnet_keras.ablations import (
+from alexnet_keras import TrainingConfig, ablate, layer_costs
+from alexnet_keras.cli import main
+from alexnet_keras.common import DataError, Interrupted
+from alexnet_keras.experiments import (
     CONDITIONS,
     Result,
+    ablations,
     append_line,
     compare,
     condition_config,
     equal_cost_width,
     markdown_table,
     plot_comparisons,
+    read_lines,
     read_results,
 )
-from alexnet_keras.checkpoint import Interrupted
-from alexnet_keras.datasets import DataError, open_dataset
+from alexnet_keras.pictures import open_dataset
 from alexnet_keras.training import build_model
 
 ROOT = Path(__file__).parents[1]
@@ -204,12 +206,12 @@ def test_types_of_lines(tmp_path):
     good = [Line(None, [0.5, 1]), Line("a", [])]
     for line in good:
         append_line(path, line)
-    assert ablations.read_lines(path, Line) == good
+    assert read_lines(path, Line) == good
     for bad in (Line(1, []), Line("a", ["b"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
         path.unlink()
         append_line(path, bad)
         with pytest.raises(DataError, match="must have the fields of Line. Received: line 1 of"):
-            ablations.read_lines(path, Line)
+            read_lines(path, Line)
 
 
 def test_lines_come_back(tmp_path):
@@ -268,14 +270,14 @@ def test_interrupted_and_continued(tiny, tmp_path, monkeypatch):
     def cut(config, folder, **how):
         trained.append(folder.name)
         if len(trained) == 2:
-            from alexnet_keras import training
+            from alexnet_keras.training import checkpoint
 
-            def leave(self, epoch, logs=None, original=training.Checkpoints.on_epoch_end):
+            def leave(self, epoch, logs=None, original=checkpoint.Checkpoints.on_epoch_end):
                 original(self, epoch, logs)
                 raise Interrupted(15, folder)
 
             with monkeypatch.context() as patch:
-                patch.setattr(training.Checkpoints, "on_epoch_end", leave)
+                patch.setattr(checkpoint.Checkpoints, "on_epoch_end", leave)
                 return train(config, folder, **how)
         return train(config, folder, **how)
 

@@ -6,19 +6,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_keras.augmentation import (
+from alexnet_keras.common import DataError
+from alexnet_keras.configuration import Augmentation
+from alexnet_keras.pictures import (
     IMAGENET_STATISTICS,
     ColorStatistics,
     central_square,
     color_statistics,
     crop_of_square,
+    decode_image,
     evaluation_batches,
+    open_dataset,
     square_side,
     ten_views,
     training_batches,
 )
-from alexnet_keras.configuration import Augmentation
-from alexnet_keras.datasets import DataError, decode_image, open_dataset
 
 SIZE = 64
 SIDE = 72

@@ -59,7 +59,7 @@ def test_tables_of_precision():
 
 @pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn_claim", 4)])
 def test_small_network_runs(name, runs, tmp_path, capsys):
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.experiments import read_lines
     from benchmarks import plots
 
     script = importlib.import_module(f"benchmarks.{name}")
@@ -140,7 +140,7 @@ class TransferLine:
 
 
 def test_committed_lines_have_their_schema():
-    from alexnet_keras.ablations import Result, read_lines
+    from alexnet_keras.experiments import Result, read_lines
     from benchmarks import comparison, lrn_claim, relu, trained
     from benchmarks.harness import RESULTS
 
@@ -189,7 +189,7 @@ def test_script_runs(name, tmp_path, capsys):
 
 
 def test_pages_are_those_of_the_results():
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.experiments import read_lines
     from benchmarks import comparison, lrn_claim, relu, trained, transfer
     from benchmarks.harness import RESULTS, saved_tables
     from benchmarks.summary import summary
@@ -276,7 +276,7 @@ def noise(folder, pictures):
 
 
 def read_comparison(folder):
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.experiments import read_lines
     from benchmarks import comparison
 
     return read_lines(folder / "comparison.jsonl", comparison.Run)
@@ -286,8 +286,8 @@ def test_runs_are_kept(tmp_path, capsys):
     import numpy as np
 
     from alexnet_keras import load_run
-    from alexnet_keras.__main__ import main
-    from alexnet_keras.ablations import read_lines
+    from alexnet_keras.cli import main
+    from alexnet_keras.experiments import read_lines
     from benchmarks import plots, trained
 
     for name in ("train/a", "train/b", "val/a", "val/b"):

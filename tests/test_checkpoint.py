@@ -15,12 +15,11 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_keras import checkpoint
-from alexnet_keras.__main__ import main
-from alexnet_keras.checkpoint import CHECKPOINT, Interrupted, load_state, save_state
+from alexnet_keras.cli import main
+from alexnet_keras.common import DataError, DivergedError, Interrupted
 from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.datasets import DataError
-from alexnet_keras.training import DivergedError, resume, train
+from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
+from alexnet_keras.training.checkpoint import load_state, save_state
 
 STEPS = 5  # an epoch: 36 pictures in batches of 8
 EPOCHS = 3

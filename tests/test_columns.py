@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_keras import AlexNet, MomentumSGD, TwoColumns, communication, split_cpu
+from alexnet_keras import AlexNet, MomentumSGD, TwoColumns, split_cpu
+from alexnet_keras.devices import communication
 
 ONE_DEVICE = ["CPU:0", "CPU:0"]
 
@@ -103,7 +104,8 @@ def test_split_cpu_errors():
 def test_other_backends_count_but_do_not_train():
     pytest.importorskip("jax")
     script = """
-from alexnet_keras import AlexNet, TwoColumns, communication
+from alexnet_keras import AlexNet, TwoColumns
+from alexnet_keras.devices import communication
 model = AlexNet(input_shape=(64, 64, 3), width=0.05, classes=4)
 print(communication(model, 2).total("columns"))
 try:

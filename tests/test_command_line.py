@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from alexnet_keras import __version__
-from alexnet_keras.__main__ import main
+from alexnet_keras.cli import main
 
 QUICK = ["--image-size", "64", "--width", "0.1", "--epochs", "1", "--batch-size", "8"]
 
@@ -70,7 +70,7 @@ def test_train_on_other_backends(backend, folder, tmp_path):
 
 def test_deterministic_operations(folder, tmp_path):
     code = (
-        "import sys; from alexnet_keras.__main__ import main; status = main(sys.argv[1:]);"
+        "import sys; from alexnet_keras.cli import main; status = main(sys.argv[1:]);"
         "from tensorflow.python.framework.config import is_op_determinism_enabled as enabled;"
         "sys.exit(status or not enabled())"
     )

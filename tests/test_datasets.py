@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_keras.datasets import DataError, decode_image, open_dataset
+from alexnet_keras.common import DataError
+from alexnet_keras.pictures import decode_image, open_dataset
 
 
 def ids(dataset):

@@ -16,14 +16,18 @@ from alexnet_keras import (
     LocalResponseNormalization,
     ResNet,
     TrainingConfig,
+    layer_costs,
+)
+from alexnet_keras.configuration import DESCENDANTS
+from alexnet_keras.descendants import (
+    INCEPTIONS,
+    RESNETS,
+    VGGS,
     draw_chains,
     draw_inception,
     draw_residual_blocks,
     draw_resnets,
-    layer_costs,
 )
-from alexnet_keras.configuration import DESCENDANTS
-from alexnet_keras.descendants import INCEPTIONS, RESNETS, VGGS
 from alexnet_keras.training import build_model
 
 BUILDERS = {

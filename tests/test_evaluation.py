@@ -13,9 +13,15 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from alexnet_keras.augmentation import ColorStatistics, central_square, square_side, ten_views
-from alexnet_keras.datasets import ImageDataset, open_dataset
 from alexnet_keras.evaluation import Calibration, evaluate, wilson_interval, write_report
+from alexnet_keras.pictures import (
+    ColorStatistics,
+    ImageDataset,
+    central_square,
+    open_dataset,
+    square_side,
+    ten_views,
+)
 
 SIZE = 64
 STATISTICS = ColorStatistics(np.array([100, 110, 120], "float32"), np.ones(3), np.eye(3))

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from alexnet_keras import AlexNet, TrainingConfig, evaluate, predict, train
-from alexnet_keras import export as exports
-from alexnet_keras.augmentation import evaluation_batches
-from alexnet_keras.datasets import DataError
-from alexnet_keras.export import FORMATS, accuracies, export_model, open_exported
+from alexnet_keras.common import DataError
+from alexnet_keras.exchange import FORMATS, accuracies, export_model, open_exported
+from alexnet_keras.exchange import export as exports
+from alexnet_keras.pictures import evaluation_batches
 from alexnet_keras.training import build_model
 
 PACKAGES = {

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_keras.__main__ import main
-from alexnet_keras.augmentation import (
+from alexnet_keras.cli import main
+from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.devices import join_machines
+from alexnet_keras.pictures import (
     Share,
     color_statistics,
     evaluation_batches,
+    open_dataset,
     training_batches,
 )
-from alexnet_keras.checkpoint import CHECKPOINT
-from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.datasets import open_dataset
-from alexnet_keras.distribution import join_machines
+from alexnet_keras.training import CHECKPOINT
 
 PICTURES = 37
 STEPS = 5  # an epoch: batches of 8, the last of 5, which has no equal halves

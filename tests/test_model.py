@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alexnet_keras import VARIANTS, AlexNet, decode_predictions, layer_costs, preprocess_input
-from alexnet_keras.model import LAYERS
+from alexnet_keras.variants import LAYERS
 
 MAPS = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13}
 

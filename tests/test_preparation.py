@@ -7,11 +7,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_keras import preparation
-from alexnet_keras.__main__ import main
-from alexnet_keras.augmentation import central_square
-from alexnet_keras.datasets import CHECKSUMS, MANIFEST, DataError, decode_image, open_dataset
-from alexnet_keras.preparation import prepare
+from alexnet_keras.cli import main
+from alexnet_keras.common import DataError
+from alexnet_keras.pictures import (
+    CHECKSUMS,
+    MANIFEST,
+    central_square,
+    decode_image,
+    open_dataset,
+    records,
+    write_records,
+)
 
 SIDE = 72
 
@@ -41,7 +47,7 @@ def content(out):
 
 def test_prepared_pictures_are_the_central_squares(folder, tmp_path):
     data, out = open_dataset(folder), tmp_path / "out"
-    assert prepare(data, out, side=SIDE, pictures_per_shard=5) == 16
+    assert write_records(data, out, side=SIDE, pictures_per_shard=5) == 16
     prepared = open_dataset(out)
     assert prepared.class_names == data.class_names and prepared.sizes == data.sizes
     for split in data.sizes:
@@ -70,7 +76,7 @@ def test_prepared_pictures_are_the_central_squares(folder, tmp_path):
 
 def test_checksums_hold_and_manifest_tells_the_source(folder, tmp_path):
     out = tmp_path / "out"
-    prepare(open_dataset(folder), out, side=SIDE, quality=90, pictures_per_shard=4)
+    write_records(open_dataset(folder), out, side=SIDE, quality=90, pictures_per_shard=4)
     lines = (out / CHECKSUMS).read_text().splitlines()
     assert len(lines) == len(list(out.glob("*tfrecord*"))) == 5
     for line in lines:
@@ -84,8 +90,8 @@ def test_checksums_hold_and_manifest_tells_the_source(folder, tmp_path):
 @pytest.mark.parametrize("whole", [0, 1, 3])
 def test_cut_off_preparation_goes_on(whole, folder, tmp_path, monkeypatch):
     data, straight, out = open_dataset(folder), tmp_path / "straight", tmp_path / "out"
-    prepare(data, straight, side=SIDE, pictures_per_shard=4)
-    write, calls = preparation._write_records, []
+    write_records(data, straight, side=SIDE, pictures_per_shard=4)
+    write, calls = records._write_records, []
 
     def cut_off(path, records):
         calls.append(path)
@@ -94,41 +100,41 @@ def test_cut_off_preparation_goes_on(whole, folder, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(path, records)
 
-    monkeypatch.setattr(preparation, "_write_records", cut_off)
+    monkeypatch.setattr(records, "_write_records", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        prepare(data, out, side=SIDE, pictures_per_shard=4)
-    monkeypatch.setattr(preparation, "_write_records", write)
+        write_records(data, out, side=SIDE, pictures_per_shard=4)
+    monkeypatch.setattr(records, "_write_records", write)
     assert len(list(out.glob("*tfrecord*"))) == whole
     with pytest.raises(DataError, match="must be complete.*prepare` was cut off"):
         open_dataset(out)
-    assert prepare(data, out, side=SIDE, pictures_per_shard=4) == 16 - 4 * whole
+    assert write_records(data, out, side=SIDE, pictures_per_shard=4) == 16 - 4 * whole
     assert content(out) == content(straight)
-    assert prepare(data, out, side=SIDE, pictures_per_shard=4) == 0
+    assert write_records(data, out, side=SIDE, pictures_per_shard=4) == 0
     assert content(out) == content(straight)
 
 
 def test_damaged_shard_is_written_again(folder, tmp_path):
     data, out = open_dataset(folder), tmp_path / "out"
-    prepare(data, out, side=SIDE, pictures_per_shard=4)
+    write_records(data, out, side=SIDE, pictures_per_shard=4)
     before = content(out)
     name = "prepared-train.tfrecord-00001-of-00004"
     (out / name).write_bytes(before[name][:-1])
-    assert prepare(data, out, side=SIDE, pictures_per_shard=4) == 4
+    assert write_records(data, out, side=SIDE, pictures_per_shard=4) == 4
     assert content(out) == before
 
 
 def test_other_folders_are_refused_and_left_alone(folder, tmp_path):
     data = open_dataset(folder)
     with pytest.raises(FileExistsError, match="holds something else"):
-        prepare(data, folder, side=SIDE)
+        write_records(data, folder, side=SIDE)
     out = tmp_path / "out"
-    prepare(data, out, side=SIDE)
+    write_records(data, out, side=SIDE)
     before = content(out)
     with pytest.raises(FileExistsError, match="with another side, quality"):
-        prepare(data, out, side=64, quality=50)
+        write_records(data, out, side=64, quality=50)
     (folder / "a" / "new.jpg").write_bytes(jpeg(90, 90))
     with pytest.raises(FileExistsError, match="with another fingerprint, sizes"):
-        prepare(open_dataset(folder), out, side=SIDE)
+        write_records(open_dataset(folder), out, side=SIDE)
     assert content(out) == before
 
 
@@ -138,7 +144,7 @@ def test_other_folders_are_refused_and_left_alone(folder, tmp_path):
 def test_bad_numbers(arguments, folder, tmp_path):
     [(name, value)] = arguments.items()
     with pytest.raises(ValueError, match=f"`{name}` must be an integer .* Received: {value}"):
-        prepare(open_dataset(folder), tmp_path / "out", **arguments)
+        write_records(open_dataset(folder), tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
 
 

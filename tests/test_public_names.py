@@ -5,11 +5,15 @@ import inspect
 import pytest
 
 import alexnet_keras
-from alexnet_keras import visualization
+from alexnet_keras import evaluation, inspection
 
 PUBLIC = {
     **{name: getattr(alexnet_keras, name) for name in alexnet_keras.__all__},
-    **{name: x for name, x in vars(visualization).items() if name.startswith("plot_")},
+    **{
+        name: x
+        for name, x in {**vars(evaluation), **vars(inspection)}.items()
+        if name.startswith("plot_")
+    },
 }
 
 

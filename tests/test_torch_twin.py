@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from alexnet_keras import VARIANTS, AlexNet, MomentumSGD  # noqa: E402
-from alexnet_keras import torch_twin as twins  # noqa: E402
+from alexnet_keras.exchange import torch_twin as twins  # noqa: E402
 
 SMALL = {"classes": 5, "width": 0.1}
 SIZE = 80  # 2 x 2 maps at the end, so that the order of flattening matters
@@ -399,7 +399,7 @@ def test_the_rest_of_the_package_does_without_torch():
         "import alexnet_keras\n"
         "for name in alexnet_keras.__all__: getattr(alexnet_keras, name)\n"
         "print('the rest does')\n"
-        "import alexnet_keras.torch_twin"
+        "import alexnet_keras.exchange.torch_twin"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "the rest does\n"

@@ -14,14 +14,13 @@ import tensorflow as tf
 from scipy import stats
 from sklearn import metrics
 
-from alexnet_keras.augmentation import color_statistics
+from alexnet_keras.common import DataError, DivergedError
 from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.datasets import DataError, open_dataset
-from alexnet_keras.distribution import choose_strategy
+from alexnet_keras.devices import choose_strategy
 from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
 from alexnet_keras.optimizers import MomentumSGD
+from alexnet_keras.pictures import color_statistics, open_dataset
 from alexnet_keras.training import (
-    DivergedError,
     StuckLoss,
     build_model,
     jit_compile,
@@ -190,7 +189,7 @@ def test_ten_views_are_the_mean_of_ten_passes(run):
         next(predict(run.model, [path], run.statistics, views=views)) for views in (10, 1)
     )
     picture = next(data.decoded("validation").as_numpy_iterator())["image"].astype("float32")
-    from alexnet_keras.augmentation import central_square, square_side, ten_views
+    from alexnet_keras.pictures import central_square, square_side, ten_views
 
     square = central_square(picture, square_side(64))
     passes = [run.model(v[None] - run.statistics.mean)[0] for v in ten_views(square, 64).numpy()]
@@ -240,9 +239,9 @@ def test_run_with_a_broken_configuration(run, tmp_path):
 
 def rates(config, val_top1):
     """The learning rate of each epoch, given validation accuracies."""
-    from alexnet_keras.training import _learning_rate_callback
+    from alexnet_keras.training.callbacks import learning_rate_callback
 
-    callback = _learning_rate_callback(config)
+    callback = learning_rate_callback(config)
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(MomentumSGD(config.learning_rate), "mse")
     callback.set_model(model)
@@ -397,11 +396,11 @@ def test_rate_rules(rule, rate):
 
 
 def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
-    from alexnet_keras import training
+    from alexnet_keras.training import recipe
 
     data = open_dataset(run.config.data)
     data = dataclasses.replace(data, sizes={"validation": data.sizes["validation"]})
-    monkeypatch.setattr(training, "open_dataset", lambda *args, **kwargs: data)
+    monkeypatch.setattr(recipe, "open_dataset", lambda *args, **kwargs: data)
     with pytest.raises(DataError, match="to train on.*Received: .* without train"):
         train(run.config, tmp_path / "new", verbose=0)
     assert not (tmp_path / "new").exists()

@@ -13,13 +13,13 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 
 from alexnet_keras import PUBLISHED_MEANS, AlexNet, MomentumSGD, load_weights
-from alexnet_keras.__main__ import main
-from alexnet_keras.augmentation import color_statistics
-from alexnet_keras.checkpoint import CHECKPOINT, Checkpoints
+from alexnet_keras.cli import main
+from alexnet_keras.common import DataError
 from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.datasets import DataError, open_dataset
-from alexnet_keras.training import _take_over, build_model, load_run, resume, train
-from alexnet_keras.transfer import freeze
+from alexnet_keras.pictures import color_statistics, open_dataset
+from alexnet_keras.training import CHECKPOINT, build_model, freeze, load_run, resume, train
+from alexnet_keras.training.checkpoint import Checkpoints
+from alexnet_keras.training.transfer import take_over
 
 SMALL = {"image_size": 64, "width": 0.05, "epochs": 1, "schedule": "constant"}
 BATCH_NORMALIZED = {**SMALL, "normalization": "batch"}
@@ -334,16 +334,17 @@ HOW = {
 TRAIN = """
 import json, sys
 import numpy as np
-from alexnet_keras import TrainingConfig, training
-build = training.build_model
+from alexnet_keras import TrainingConfig
+from alexnet_keras.training import recipe
+build = recipe.build_model
 def build_model(*arguments):  # fc8 begins with the same numbers, not with those of the seed
     model = build(*arguments)
     fc8 = model.get_layer("fc8")
     fc8.set_weights([np.arange(w.size).reshape(w.shape) % 7 / 1e4 for w in fc8.get_weights()])
     return model
-training.build_model = build_model
+recipe.build_model = build_model
 config, out, how = sys.argv[1:]
-training.train(TrainingConfig(**json.loads(config)), out, verbose=0, **json.loads(how))
+recipe.train(TrainingConfig(**json.loads(config)), out, verbose=0, **json.loads(how))
 """
 
 
@@ -388,7 +389,7 @@ def test_other_backends_and_replicas_agree(how, trained, on_one_device, old):
 def test_weights_of_the_package():
     config, run = TrainingConfig(from_weights="openclipart"), load_run()
     model = build_model(config, 3)
-    means = _take_over(model, config)
+    means = take_over(model, config)
     np.testing.assert_array_equal(means["mean"], run.statistics.mean)
     for layer in model.layers:
         same = [

@@ -15,10 +15,18 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.neighbors import NearestNeighbors
 
-from alexnet_keras import VARIANTS, AlexNet, visualization
-from alexnet_keras.augmentation import ColorStatistics, picture_preparation
-from alexnet_keras.datasets import DataError, ImageDataset
-from alexnet_keras.evaluation import Calibration, Evaluation, Mistake
+from alexnet_keras import VARIANTS, AlexNet
+from alexnet_keras.common import DataError
+from alexnet_keras.evaluation import (
+    Calibration,
+    Evaluation,
+    Mistake,
+    plot_classes,
+    plot_confusion,
+    plot_curves,
+    plot_mistakes,
+    plot_reliability,
+)
 from alexnet_keras.inspection import (
     Neighbors,
     Patch,
@@ -31,10 +39,20 @@ from alexnet_keras.inspection import (
     integrated_gradients,
     nearest_neighbors,
     occlusion_map,
+    plot_attributions,
+    plot_dead_units,
+    plot_embedding,
+    plot_feature_maps,
+    plot_filters,
+    plot_grad_cam,
+    plot_neighbors,
+    plot_occlusion,
+    plot_patches,
     receptive_field,
     strongest_patches,
 )
 from alexnet_keras.layers import LocalResponseNormalization, WithinMapNormalization
+from alexnet_keras.pictures import ColorStatistics, ImageDataset, evaluation_transform
 
 SIZE = 67
 STATISTICS = ColorStatistics(np.array([100, 110, 120], "float32"), np.ones(3), np.eye(3))
@@ -83,7 +101,7 @@ def model():
 
 def inputs_of(data, split, size=SIZE):
     """All the pictures of a split as the network takes them."""
-    prepare = picture_preparation(STATISTICS, image_size=size)
+    prepare = evaluation_transform(STATISTICS, image_size=size)
     examples = list(data.decoded(split).as_numpy_iterator())
     images = np.stack([prepare(example["image"]).numpy() for example in examples])
     return images, np.array([example["label"] for example in examples])
@@ -294,7 +312,7 @@ def test_first_filters(variant, columns, filters, tmp_path):
     kernel = model.get_layer("conv1").get_weights()[0]
     for i in (0, filters - 1, columns * filters - 1):
         np.testing.assert_array_equal(found[i // filters][i % filters], kernel[..., i])
-    figure = visualization.plot_filters(found)
+    figure = plot_filters(found)
     check_figure(figure, tmp_path)
     panels = figure.axes[:columns]
     expected = ["column a", "column b"] if columns == 2 else [""]
@@ -319,7 +337,7 @@ def test_filters_of_a_network_that_sees_no_colours():
 def test_feature_maps(layer, model, image, tmp_path):
     maps = feature_maps(model, layer, image)
     np.testing.assert_allclose(maps, values_of(model, layer, image[None])[0], rtol=1e-5)
-    figure = visualization.plot_feature_maps(maps, layer, columns=3)
+    figure = plot_feature_maps(maps, layer, columns=3)
     check_figure(figure, tmp_path)
     shown = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
     height, width = maps.shape[:2] if maps.ndim == 3 else (1, 1)
@@ -394,7 +412,7 @@ def test_patches_figure(tmp_path):
         Patch(0, 1, 0, 0, 1412.3, (-2, -3, 9, 8), (0, 0, 9, 8), pixels),
         Patch(5, 0, 1, 1, 0.01234, (1, 2, 10, 10), (1, 2, 10, 10), pixels),
     ]
-    figure = visualization.plot_patches(patches, NAMES, "relu1, channel 3")
+    figure = plot_patches(patches, NAMES, "relu1, channel 3")
     check_figure(figure, tmp_path)
     first, second, rest = figure.axes
     assert first.get_title() == "dog: 1,410" and second.get_title() == "cat: 0.0123"
@@ -427,7 +445,7 @@ def test_dead_units(data, tmp_path):
         np.testing.assert_array_equal(units, (values <= 0).reshape(-1, values.shape[-1]).all(0))
     assert dead["relu2"][[0, 7]].all() and not dead["relu2"].all()
     assert dead["relu6"][:50].all() and not dead["relu6"].all()
-    figure = visualization.plot_dead_units(dead)
+    figure = plot_dead_units(dead)
     check_figure(figure, tmp_path)
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     np.testing.assert_allclose(heights, [100 * units.mean() for units in dead.values()])
@@ -496,7 +514,7 @@ def test_neighbors_figure(data, tmp_path):
         np.array([[5, 2], [2, 29]]),
         np.array([[1, 2], [3, 4.5]]),
     )
-    figure = visualization.plot_neighbors(near, data)
+    figure = plot_neighbors(near, data)
     check_figure(figure, tmp_path)
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == 6
@@ -543,7 +561,7 @@ def test_pca_by_hand(tmp_path):
     np.testing.assert_allclose(plane.shares, (s**2 / (s**2).sum())[:2])
     np.testing.assert_array_equal(plane.points, embedding(x).points)
     labels = np.arange(40) % 4
-    figure = visualization.plot_embedding(plane, labels, NAMES)
+    figure = plot_embedding(plane, labels, NAMES)
     check_figure(figure, tmp_path)
     axes = figure.axes[0]
     assert f"{plane.shares[1]:.0%}" in axes.get_ylabel()
@@ -562,7 +580,7 @@ def test_tsne_keeps_neighbours_together(tmp_path):
     near = search.kneighbors(plane.points, return_distance=False)
     assert (labels[near] == labels[:, None]).all()
     np.testing.assert_array_equal(plane.points, embedding(x, "tsne").points)
-    figure = visualization.plot_embedding(plane, labels, [f"class {i}" for i in range(30)])
+    figure = plot_embedding(plane, labels, [f"class {i}" for i in range(30)])
     check_figure(figure, tmp_path)
     assert not figure.legends  # thirty classes
 
@@ -589,7 +607,7 @@ def test_occlusion_map(model, image, tmp_path):
         hidden[9 * row : 9 * row + 12, 9 * column : 9 * column + 12] = 0
         expected = float(model(hidden[None])[0, 1])
         assert occlusion.probabilities[row, column] == pytest.approx(expected, rel=1e-4)
-    figure = visualization.plot_occlusion(picture_of(image), occlusion, "dog")
+    figure = plot_occlusion(picture_of(image), occlusion, "dog")
     check_figure(figure, tmp_path)
     heat = figure.axes[1].images[1]
     np.testing.assert_allclose(
@@ -669,7 +687,7 @@ def test_grad_cam_equals_finite_differences(layer):
 
 def test_grad_cam_figure(image, tmp_path):
     heat = np.arange(6.0).reshape(2, 3)
-    figure = visualization.plot_grad_cam(picture_of(image), heat, "dog")
+    figure = plot_grad_cam(picture_of(image), heat, "dog")
     check_figure(figure, tmp_path)
     shown = figure.axes[1].images[1]
     np.testing.assert_array_equal(shown.get_array(), heat)
@@ -710,7 +728,7 @@ def test_integrated_gradients_are_complete(variant, image, tmp_path):
         # From zero the score is nearly smooth; noise has many bends of the ReLUs on the way.
         precision = 0.001 if baseline is None else 0.03
         assert found.sum(dtype="float64") == pytest.approx(after - before, rel=precision)
-    figure = visualization.plot_attributions(picture_of(image), found, "hen")
+    figure = plot_attributions(picture_of(image), found, "hen")
     check_figure(figure, tmp_path)
     shown = figure.axes[1].images[0]
     np.testing.assert_allclose(shown.get_array(), found.sum(axis=-1))
@@ -810,7 +828,7 @@ def evaluation():
 
 
 def test_classes_figure(evaluation, tmp_path):
-    figure = visualization.plot_classes(evaluation, "title")
+    figure = plot_classes(evaluation, "title")
     check_figure(figure, tmp_path)
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -822,13 +840,13 @@ def test_classes_figure(evaluation, tmp_path):
     expected = binomtest(8, 10).proportion_ci(method="wilson")
     np.testing.assert_allclose(segments.get_segments()[2][:, 0], [100 * e for e in expected])
     assert "95 %" in axes.get_xlabel()
-    few = visualization.plot_classes(evaluation, most=2).axes[0]
+    few = plot_classes(evaluation, most=2).axes[0]
     assert [label.get_text() for label in few.get_yticklabels()] == ["cow (5)", "dog (4)"]
     assert few.get_ylabel().endswith("2 of 3")
 
 
 def test_reliability_figure(evaluation, tmp_path):
-    figure = visualization.plot_reliability(evaluation, "title")
+    figure = plot_reliability(evaluation, "title")
     check_figure(figure, tmp_path)
     top, bottom = figure.axes
     x, y = top.containers[0][0].get_data()
@@ -844,7 +862,7 @@ def test_reliability_figure(evaluation, tmp_path):
 
 
 def test_confusion_figure(evaluation, tmp_path):
-    figure = visualization.plot_confusion(evaluation)
+    figure = plot_confusion(evaluation)
     check_figure(figure, tmp_path)
     shares = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(shares[:2], [[80, 20, 0, 0], [25, 75, 0, 0]])
@@ -854,7 +872,7 @@ def test_confusion_figure(evaluation, tmp_path):
 
 
 def test_mistakes_figure(evaluation, data, tmp_path):
-    figure = visualization.plot_mistakes(evaluation, data)
+    figure = plot_mistakes(evaluation, data)
     check_figure(figure, tmp_path)
     assert figure.axes[0].get_title() == "cat, taken for\ndog (80%)"
     first = next(data.decoded("validation").as_numpy_iterator())["image"]
@@ -864,7 +882,7 @@ def test_mistakes_figure(evaluation, data, tmp_path):
 def test_curves_figure(tmp_path):
     names = [f"{prefix}{name}" for prefix in ("", "val_") for name in ("loss", "top1", "top5")]
     log = {name: np.array([i, i + 1.0]) / 10 for i, name in enumerate(names)}
-    figure = visualization.plot_curves(log, "title")
+    figure = plot_curves(log, "title")
     check_figure(figure, tmp_path)
     left, right = figure.axes
     lines = {line.get_label(): line.get_ydata() for line in (*left.lines, *right.lines)}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from alexnet_keras import PUBLISHED_MEANS, AlexNet, load_weights, open_dataset, preprocess_input
-from alexnet_keras.augmentation import IMAGENET_STATISTICS, evaluation_batches
-from alexnet_keras.model import LAYERS
+from alexnet_keras.pictures import IMAGENET_STATISTICS, evaluation_batches
+from alexnet_keras.variants import LAYERS
 
 WIDTH, CLASSES = 0.1, 7
 SMALL = {"width": WIDTH, "classes": CLASSES, "input_shape": (99, 99, 3)}  # 2 x 2 maps after pool5

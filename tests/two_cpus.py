@@ -8,19 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from alexnet_keras import (
-    AlexNet,
-    MomentumSGD,
-    TrainingConfig,
-    TwoColumns,
-    checkpoint,
-    communication,
-    resume,
-    split_cpu,
-    train,
-)
-from alexnet_keras.distribution import choose_strategy, replica_count
-from alexnet_keras.model import LAYERS
+from alexnet_keras import AlexNet, MomentumSGD, TrainingConfig, TwoColumns, resume, split_cpu, train
+from alexnet_keras.devices import choose_strategy, communication, replica_count
+from alexnet_keras.training import checkpoint
+from alexnet_keras.variants import LAYERS
 
 BATCH = 6
 

@@ -1,0 +1,248 @@
+"""Batches to train on and to evaluate with, the same for the same seed, whatever the machine."""
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_keras.configuration import Augmentation
+from alexnet_keras.pictures.augmentation import (
+    ColorStatistics,
+    central_square,
+    crop_of_square,
+    square_side,
+    ten_views,
+)
+from alexnet_keras.pictures.dataset import ImageDataset
+from alexnet_keras.pictures.decoding import decode_image
+
+PAPER_AUGMENTATION = Augmentation()
+
+
+def _subtracted(statistics: ColorStatistics, image_size: int, mean: str) -> np.ndarray:
+    if mean == "color":
+        return statistics.mean
+    if statistics.mean_image is None:
+        raise ValueError("`mean='image'` needs statistics with a mean image, which these lack")
+    side, margin = square_side(image_size), (square_side(image_size) - image_size) // 2
+    if statistics.mean_image.shape != (side, side, 3):
+        raise ValueError(
+            f"The mean image must be {side} x {side} for {image_size}-pixel crops. "
+            f"Received: {statistics.mean_image.shape}"
+        )
+    return statistics.mean_image[margin : margin + image_size, margin : margin + image_size]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one process takes of every batch, before a picture is decoded.
+
+    `MirroredStrategy` and JAX cut a batch into equal parts, one a replica. The last batch of an
+    epoch need not have such, or one for every replica (TensorFlow issue 61231: its loss is then
+    NaN). So every batch is filled up to a multiple of the replicas with its last picture, of weight
+    zero, and the others weigh filled / real: the mean over all parts is that over the real ones.
+
+    Attributes:
+        replicas: of all processes together.
+        processes: on as many machines; the shares are consecutive rows, in their order.
+        rank: of this process, from 0.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from alexnet_keras.pictures import Share
+    >>> examples = tf.data.Dataset.from_tensor_slices([10, 11, 12, 13, 14])
+    >>> for rank in range(2):
+    ...     share = Share(replicas=2, processes=2, rank=rank)
+    ...     print([(int(x), round(float(weight), 2)) for x, weight in share.of(examples, 5)])
+    [(10, 1.2), (11, 1.2), (12, 1.2)]
+    [(13, 1.2), (14, 1.2), (14, 0.0)]
+    """
+
+    replicas: int
+    processes: int = 1
+    rank: int = 0
+
+    def rows(self, batch_size: Any) -> Any:
+        """How many pictures of a batch are in the share, those that fill it up included."""
+        return (batch_size + -batch_size % self.replicas) // self.processes
+
+    def of(self, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """The examples of the share, one by one, each with its weight, float32, behind it."""
+
+        def taken(*batch):
+            real = tf.shape(tf.nest.flatten(batch)[0])[0]
+            rows = self.rows(real)
+            places = self.rank * rows + tf.range(rows)
+            weight = tf.cast(rows * self.processes, tf.float32) / tf.cast(real, tf.float32)
+            nearest = tf.minimum(places, real - 1)
+            batch = tf.nest.map_structure(lambda values: tf.gather(values, nearest), batch)
+            return *batch, tf.where(places < real, weight, 0.0)
+
+        return examples.batch(batch_size).map(taken).unbatch()
+
+
+def training_batches(
+    dataset: ImageDataset,
+    statistics: ColorStatistics,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation = PAPER_AUGMENTATION,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    share: Share | None = None,
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of the training split, epoch after epoch without end.
+
+    All random choices follow from `seed`, the epoch and the picture's place in it, whatever the
+    number of threads; `first_epoch` and `first_step` start as if so many epochs, and batches of the
+    next one, had been drawn.
+
+    Args:
+        dataset: its training split is read.
+        statistics: of the same data, from `color_statistics`.
+        image_size: side in pixels of the network's input.
+        batch_size: pictures; the last batch of an epoch holds what is left.
+        seed: integer.
+        augmentation: what is done to the pictures.
+        first_epoch: number of the first epoch, from 0.
+        first_step: number of its first batch, from 0.
+        share: what is taken of every batch; `None` for all.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`
+        with the mean subtracted, and int64 `(batch,)`; of a share with weights, float32 `(batch,)`.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> batches = training_batches(
+    ...     run.open_dataset(), run.statistics, image_size=64, batch_size=32, seed=0
+    ... )
+    >>> images, labels = next(batches.as_numpy_iterator())
+    >>> images.shape, labels.shape
+    ((32, 64, 64, 3), (32,))
+    """
+    # By rows: adding along an axis of three numbers is slow.
+    row = 3 * image_size
+    subtracted = _subtracted(statistics, image_size, augmentation.mean)
+    subtracted = np.resize(subtracted, row if subtracted.ndim == 1 else (image_size, row))
+    directions = (statistics.components * statistics.deviations).T * augmentation.color_noise
+    count = dataset.sizes["train"]
+
+    def one_picture(place, example, *weight):
+        key = tf.stack([tf.cast(seed, tf.int64), place])
+        top, left, flip = tf.unstack(tf.random.stateless_uniform((3,), key))
+        # Just above the middle, as in evaluation, where the margin is odd.
+        position = tf.stack([top, left]) if augmentation.crop else tf.constant([0.4999, 0.4999])
+        image = crop_of_square(example["image"], image_size, position)
+        if augmentation.mirror:
+            image = tf.cond(flip < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+        noise = tf.random.stateless_normal((3,), key + tf.constant([1 << 32, 0], tf.int64))
+        offset = tf.linalg.matvec(directions, noise, transpose_a=True)
+        rows = tf.reshape(image, (image_size, row)) + (tf.tile(offset, [image_size]) - subtracted)
+        return tf.reshape(rows, (image_size, image_size, 3)), example["label"], *weight
+
+    @tf.autograph.experimental.do_not_convert  # it warns of TensorFlow Datasets' decorators
+    def one_epoch(epoch):
+        shuffled = dataset.shuffled("train", tf.stack([tf.cast(seed, tf.int64), epoch]))
+        places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)
+        drawn = tf.where(epoch == first_epoch, first_step * batch_size, 0)
+        examples = tf.data.Dataset.zip((places, shuffled))
+        examples = examples.skip(tf.cast(drawn, tf.int64))  # before anything is decoded
+        if share:
+            examples = share.of(examples, batch_size)
+        # AUTOTUNE would begin every epoch with one thread.
+        pictures = examples.map(one_picture, num_parallel_calls=os.cpu_count())
+        return pictures.batch(share.rows(batch_size) if share else batch_size)
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int32").max)
+    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(
+    dataset: ImageDataset,
+    split: str,
+    statistics: ColorStatistics,
+    *,
+    image_size: int,
+    batch_size: int,
+    mean: str = "color",
+    views: int = 1,
+    share: Share | None = None,
+) -> tf.data.Dataset:
+    """Batches of a split in a fixed order: the central crop, or the paper's ten views.
+
+    Args:
+        dataset, split: what is read.
+        statistics: of the training data.
+        image_size: side in pixels of the network's input.
+        batch_size: pictures; the last batch holds what is left.
+        mean: `"color"` or `"image"`, as in training.
+        views: 1 or 10.
+        share: what is taken of every batch; `None` for all.
+
+    Returns:
+        A `tf.data.Dataset` of `(images, labels)`: float32 `(batch, image_size, image_size, 3)`, or
+        `(batch, 10, image_size, image_size, 3)` for ten views, and int64 `(batch,)`; of a share
+        with weights, float32 `(batch,)`.
+
+    Raises:
+        ValueError: if `views` is neither 1 nor 10.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> run = load_run("runs/openclipart-paper")
+    >>> batches = evaluation_batches(
+    ...     run.open_dataset(), "validation", run.statistics, image_size=64, batch_size=8, views=10
+    ... )
+    >>> next(batches.as_numpy_iterator())[0].shape
+    (8, 10, 64, 64, 3)
+    """
+    prepare = evaluation_transform(statistics, image_size=image_size, mean=mean, views=views)
+
+    def one_picture(example, *weight):
+        return prepare(decode_image(example["image"])), example["label"], *weight
+
+    examples = dataset.encoded(split)
+    if share:
+        examples = share.of(examples, batch_size)
+    pictures = examples.map(one_picture, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = pictures.batch(share.rows(batch_size) if share else batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_transform(
+    statistics: ColorStatistics, *, image_size: int, mean: str = "color", views: int = 1
+):
+    """The function that makes one decoded picture into the network's input, for testing.
+
+    It takes uint8 `(height, width, 3)` and returns float32 `(image_size, image_size, 3)`, or `(10,
+    image_size, image_size, 3)` for ten views.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> prepare = evaluation_transform(IMAGENET_STATISTICS, image_size=227, views=10)
+    >>> prepare(tf.zeros((500, 375, 3), tf.uint8)).shape
+    TensorShape([10, 227, 227, 3])
+    """
+    if views not in (1, 10):
+        raise ValueError(f"`views` must be 1 or 10. Received: {views!r}")
+    side = square_side(image_size)
+    subtracted = _subtracted(statistics, image_size, mean)
+
+    def prepare(image):
+        square = central_square(image, side)
+        if views == 10:
+            return ten_views(square, image_size) - subtracted
+        margin = (side - image_size) // 2
+        return square[margin : margin + image_size, margin : margin + image_size] - subtracted
+
+    return prepare

@@ -1,0 +1,70 @@
+"""The network of a configuration, and how it is compiled."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from alexnet_keras import descendants
+from alexnet_keras.alexnet import AlexNet
+from alexnet_keras.configuration import DESCENDANTS, PRECISIONS, TrainingConfig
+
+
+def build_model(config: TrainingConfig, classes: int) -> keras.Model:
+    """The network of a configuration, with the initial weights that belong to its seed.
+
+    Example:
+
+    >>> build_model(TrainingConfig(image_size=64, width=0.05), classes=10).output_shape
+    (None, 10)
+    """
+    keras.utils.set_random_seed(config.seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[config.precision])
+    shape = (config.image_size, config.image_size, 3)
+    try:
+        if config.variant in DESCENDANTS:
+            function, arguments = DESCENDANTS[config.variant]
+            build = getattr(descendants, function)
+            return build(**arguments, input_shape=shape, classes=classes, width=config.width)
+        return AlexNet(
+            input_shape=shape,
+            classes=classes,
+            variant=config.variant,
+            width=config.width,
+            activation=config.activation,
+            normalization=config.normalization,
+            overlapping=config.overlapping,
+            dropout=config.dropout,
+            columns=config.columns,
+            initialization=config.initialization,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def jit_compile(config: TrainingConfig, devices: Any = None) -> bool | str:
+    """What `keras.Model.compile` should be told of the name.
+
+    On a CPU XLA's convolutions are slower than TensorFlow's own, except in float16, which
+    TensorFlow has no fast code for.
+
+    Args:
+        config: of a run; with `deterministic` Keras leaves XLA out.
+        devices: the strategy, `None` for one device. On several, XLA crashes with mixed precision
+            (Keras issue 21366).
+
+    Example:
+
+    >>> jit_compile(TrainingConfig(precision="bfloat16"))
+    False
+    """
+    if keras.backend.backend() == "jax":
+        return "auto"
+    return (
+        keras.backend.backend() == "tensorflow"
+        and config.precision == "float16"
+        and not config.deterministic
+        and devices is None
+        and not tf.config.list_physical_devices("GPU")
+    )

@@ -1,0 +1,354 @@
+"""The paper's recipe: stochastic gradient descent with momentum and coupled weight decay."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from alexnet_keras.common import DataError, write_file, write_json
+from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.devices import (
+    choose_strategy,
+    is_first_machine,
+    on_machines,
+    require_same_on_machines,
+    scope,
+    share_of,
+    use_deterministic_operations,
+)
+from alexnet_keras.metrics import Loss, Top1, Top5
+from alexnet_keras.optimizers import MomentumSGD
+from alexnet_keras.pictures import (
+    ImageDataset,
+    color_statistics,
+    evaluation_batches,
+    is_folder,
+    open_dataset,
+    training_batches,
+)
+from alexnet_keras.training.callbacks import (
+    ImagesPerSecond,
+    PaperPlateau,
+    SaveModels,
+    StopDiverged,
+    StuckLoss,
+    learning_rate_callback,
+)
+from alexnet_keras.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoints,
+    load_state,
+    require_room,
+    stopping_on_signals,
+)
+from alexnet_keras.training.network import build_model, jit_compile
+from alexnet_keras.training.run import Run, load_run, read_config, read_statistics, versions
+from alexnet_keras.training.transfer import freeze, rate_factors, take_over
+
+
+def train(
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    strategy: str = "auto",
+    replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
+    checkpoint_steps: int = 500,
+    verbose: int | str = "auto",
+) -> Run | None:
+    """Trains a network and keeps the run in a folder.
+
+    The folder then holds `config.json` (the configuration, class names and versions),
+    `statistics.npz` (`ColorStatistics`), `log.csv` (a row an epoch), `tensorboard/`, `last.keras`,
+    `best.keras` (best validation top-1) and `checkpoint.npz`, from which `resume` goes on.
+
+    SIGINT and SIGTERM end it after the step, or the validation, with a checkpoint.
+
+    Args:
+        config: what to train, on what.
+        out: folder of the run; made if it is not there.
+        strategy, replicas: how to use several devices, see `choose_strategy`. The batch size is
+            that of all replicas together, so that the result is that of one device, but for batch
+            normalization, which takes the statistics of each replica's share.
+        hosts, rank: the machines to train on and this one's place among them, see `join_machines`.
+            Every machine makes the same call. The first alone writes; to resume, all read the
+            folder, which is best one that they share.
+        checkpoint_steps: between two checkpoints within an epoch; another is written after each.
+        verbose: as for `keras.Model.fit`.
+
+    Returns:
+        The `Run`, its network with the weights of the best epoch; `None` on other machines than
+        the first.
+
+    Raises:
+        ConnectionError: if one of several machines is lost.
+        FileExistsError: if `out` exists and is not an empty folder; nothing is written.
+        DataError: if the data cannot be opened or decoded, or holds the run's folder.
+        DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
+        Interrupted: after a signal; the state is kept.
+        OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
+        ValueError: if the network cannot be built with this configuration, the weights to begin
+            with do not fit it, or the strategy or the replicas are not to be had.
+
+    Example:
+
+    >>> from alexnet_keras import TrainingConfig, train
+    >>> config = TrainingConfig(image_size=64, width=0.05, epochs=1)
+    >>> run = train(config, "runs/small", verbose=0)
+    >>> len(run.log()["loss"])
+    1
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        going_on = (out / "config.json").is_file()
+        raise FileExistsError(
+            f"The run's folder must be new or empty. Received: {out}, which holds "
+            + (f"a run; --resume {out} goes on with it" if going_on else "something")
+        )
+    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
+    dataset = _open(config)
+    if is_folder(config.data):
+        # Absolute, so that the run can be evaluated from anywhere.
+        config = dataclasses.replace(config, data=os.path.abspath(config.data))
+        if Path(config.data) in Path(os.path.abspath(out)).parents:
+            raise DataError(
+                "The run's folder must lie outside of the data, of which it would become a part. "
+                f"Received: {out} in {config.data}"
+            )
+    if config.data_dir is not None:
+        config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
+    if config.from_weights is not None:
+        config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
+    _require_same(config, dataset, devices)
+    model = _compiled(config, len(dataset.class_names), devices)
+    means = take_over(model, config) if config.from_weights else {}
+    statistics = color_statistics(dataset, config.image_size, config.mean)
+    statistics = dataclasses.replace(statistics, **means)
+    if dataset.in_files:  # the training pictures have just been decoded
+        dataset.require_decodable("validation")
+
+    if is_first_machine(devices):
+        out.mkdir(parents=True, exist_ok=True)
+        require_room(model, out)
+        write_file(out / "statistics.npz", statistics.save)
+        write_json(
+            out / "config.json",
+            {
+                "config": dataclasses.asdict(config),
+                "class_names": dataset.class_names,
+                "sizes": dataset.sizes,
+                "fingerprint": dataset.fingerprint,
+                "skipped": dataset.skipped,
+                "versions": versions(),
+            },
+        )
+    return _fit(config, out, dataset, statistics, model, devices, checkpoint_steps, verbose)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    strategy: str = "auto",
+    replicas: int | None = None,
+    hosts: Sequence[str] | None = None,
+    rank: int | None = None,
+    checkpoint_steps: int = 500,
+    verbose: int | str = "auto",
+) -> Run | None:
+    """Goes on with a run that was cut off, from its last checkpoint.
+
+    On a CPU with the same number of threads and versions, the run ends with the weights, the state
+    of the optimizer, the metrics and the log that it would have had without the cut, to the bit.
+    The devices may be others than before.
+
+    Args:
+        folder: of the run.
+        strategy, replicas, hosts, rank, checkpoint_steps, verbose: as for `train`.
+
+    Returns:
+        The `Run`, its network with the weights of the best epoch; `None` on other machines than
+        the first.
+
+    Raises:
+        DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
+            changed since; nothing is written.
+        Others: as `train`.
+
+    Example:
+
+    >>> from alexnet_keras import resume
+    >>> run = resume("runs/openclipart-paper", verbose=0)  # it had ended: nothing is left to do
+    >>> len(run.log()["loss"])
+    1
+    """
+    folder = Path(folder)
+    config, class_names, fingerprint = read_config(folder)
+    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
+    dataset = _open(config)
+    if dataset.class_names != class_names or dataset.fingerprint != fingerprint:
+        raise DataError(
+            "The data must be as it was when the run began. Received: "
+            f"{dataset.name} with other files or of another version"
+        )
+    statistics = read_statistics(folder)
+    model = _compiled(config, len(class_names), devices)
+    path = folder / CHECKPOINT
+    state = load_state(path, model) if path.exists() else None
+    if state is None and config.from_weights:  # cut off before the first step
+        take_over(model, config)
+    _require_same(config, dataset, devices, state and state[0])
+    if is_first_machine(devices):
+        require_room(model, folder)
+    return _fit(
+        config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
+    )
+
+
+def _prepare_keras(config, strategy, replicas, hosts, rank):
+    """Settings that hold for the whole process, and the strategy."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
+            "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
+        )
+    devices = choose_strategy(strategy, replicas, hosts, rank)
+    if config.deterministic:
+        use_deterministic_operations()
+    return devices
+
+
+def _require_same(config, dataset, devices, about=None):
+    """Machines that train together must be about to do the same."""
+    places = {"data": None, "data_dir": None}  # each may have the data where it likes
+    same = [dataclasses.asdict(config) | places, dataset.fingerprint, versions(), about]
+    require_same_on_machines(devices, json.dumps(same))
+
+
+def _open(config: TrainingConfig) -> ImageDataset:
+    dataset = open_dataset(
+        config.data,
+        config.data_dir,
+        validation_fraction=config.validation_fraction,
+        skip_bad=config.skip_bad,
+    )
+    missing = {"train", "validation"} - dataset.sizes.keys()
+    if missing:
+        raise DataError(
+            "The data must have pictures to train on and to validate with. "
+            f"Received: {dataset.name} without {' and '.join(sorted(missing))}"
+        )
+    return dataset
+
+
+def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
+    """The network with its optimizer, on the devices."""
+    with scope(devices):
+        model = build_model(config, classes)
+        if config.freeze:
+            freeze(model, config.freeze)
+        # A metric called "loss" is shown in the place of the mean of the loss.
+        metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
+        factors = rate_factors(model, config.transfer_rate) if config.from_weights else {}
+        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay, factors)
+        model.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(),
+            weighted_metrics=metrics,
+            jit_compile=jit_compile(config, devices),
+        )
+        model.optimizer.build(model.trainable_variables)
+        # Metrics make their variables when they first see something.
+        model.compute_metrics(
+            None, np.zeros(1, "int64"), np.ones((1, classes), "float32"), np.ones(1, "float32")
+        )
+        model.reset_metrics()
+    return model
+
+
+def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state=None) -> Run:
+    first = is_first_machine(devices)
+    epoch, step, log = 0, 0, ""
+    plateau = learning_rate_callback(config)
+    saved, stuck = SaveModels(out), StuckLoss(dataset.class_shares("train"), config)
+    steps_per_epoch = math.ceil(dataset.sizes["train"] / config.batch_size)
+    log_file = out / "log.csv"
+    checkpoints = Checkpoints(
+        out,
+        steps,
+        steps_per_epoch,
+        {
+            "plateau": lambda: plateau.state() if isinstance(plateau, PaperPlateau) else {},
+            "best": lambda: saved.best,
+            "stuck": lambda: [stuck.epochs_stuck, stuck.advised],
+            "log": lambda: log_file.read_bytes().decode() if log_file.exists() else "",
+        },
+        writes=first,
+    )
+    if state:
+        about, restore = state
+        epoch, step, log = about["epoch"], about["step"], about["log"]
+        saved.best, (stuck.epochs_stuck, stuck.advised) = about["best"], about["stuck"]
+        if isinstance(plateau, PaperPlateau):
+            plateau.restore(about["plateau"])
+        checkpoints.resume(about, restore)
+    elif config.from_weights:  # which need not be there when the run is resumed
+        checkpoints.begin(model)
+    if first:  # rows of epochs that the checkpoint does not know are written again
+        write_file(log_file, lambda partial: partial.write_bytes(log.encode()))
+    common = {
+        "image_size": config.image_size,
+        "batch_size": config.batch_size,
+        "share": share_of(devices),
+    }
+    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
+    writing = [
+        saved,
+        keras.callbacks.CSVLogger(log_file, append=True),
+        stuck,
+        ImagesPerSecond(config.batch_size),
+        keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False),
+    ]
+    restoring = keras.callbacks.LambdaCallback(on_epoch_begin=checkpoints.restore)
+    callbacks = [
+        *(restoring, StopDiverged(out, step), plateau),
+        *(writing if first else []),
+        checkpoints,
+    ]
+
+    def fit(epoch, last, step):
+        batches = training_batches(
+            dataset,
+            statistics,
+            seed=config.seed,
+            augmentation=config.augmentation,
+            first_epoch=epoch,
+            first_step=step,
+            **common,
+        )
+        model.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=last,
+            steps_per_epoch=steps_per_epoch - step,
+            validation_data=validation,
+            callbacks=callbacks,
+            verbose=verbose if first else 0,
+            shuffle=False,  # it is already
+        )
+
+    with stopping_on_signals(), on_machines(devices):
+        if step:  # the rest of an epoch
+            fit(epoch, epoch + 1, step)
+            epoch += 1
+        if epoch < config.epochs:
+            fit(epoch, config.epochs, 0)
+    if not first:
+        return None
+    write_json(out / "time.json", {"training_seconds": round(checkpoints.total_seconds(), 1)})
+    return dataclasses.replace(load_run(out), dataset=dataset)
