@@ -443,7 +443,7 @@ def _train(arguments) -> None:
     dataset = run.open_dataset()
     _print_skipped(dataset)
     for views in (1, 10):
-        result = evaluate(run.model, dataset, run.statistics, views=views, mean=config.mean)
+        result = evaluate(run.model, dataset, run.statistics, views=views)
         _print_result(result)
         if views == 1:
             write_report(out, result, dataset, "validation", run.log())
@@ -547,7 +547,6 @@ def _evaluate(arguments) -> None:
         split=arguments.split,
         views=arguments.views,
         batch_size=arguments.batch_size,
-        mean=run.config.mean,
     )
     _print_result(result)
     out = (
@@ -600,7 +599,7 @@ def _predict(arguments) -> int:
         for file in (picture_files(path) if path.is_dir() else [path])
     ]
     failed, rows = 0, []
-    results = predict(run.model, files, run.statistics, views=arguments.views, mean=run.config.mean)
+    results = predict(run.model, files, run.statistics, views=arguments.views)
     for path, probabilities in results:
         if isinstance(probabilities, DataError):
             failed += 1

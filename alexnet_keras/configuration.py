@@ -31,23 +31,19 @@ class Augmentation:
             pixels along each principal component: one draw of three numbers an image. (The text of
             the paper says eigenvalues; its code, `convdata_jpeg.py`, uses their square roots, and
             divides the image by 1.1 afterwards, which is not done here.)
-        mean: `"color"` or `"image"`, what is subtracted.
 
     Example:
 
     >>> from alexnet_keras import Augmentation
     >>> Augmentation(mirror=False)
-    Augmentation(crop=True, mirror=False, color_noise=0.1, mean='color')
+    Augmentation(crop=True, mirror=False, color_noise=0.1)
     """
 
     crop: bool = True
     mirror: bool = True
     color_noise: float = 0.1
-    mean: str = "color"
 
     def __post_init__(self):
-        if self.mean not in ("color", "image"):
-            raise ValueError(f"`mean` must be 'color' or 'image'. Received: {self.mean!r}")
         if not 0 <= self.color_noise < math.inf:
             raise ValueError(
                 f"`color_noise` must be a number of at least 0. Received: {self.color_noise!r}"
@@ -105,7 +101,8 @@ class TrainingConfig:
         schedule: `"plateau"` divides the rate by 10 when validation error stops improving, as in
             the paper; `"cosine"` lowers it each epoch along half a cosine; `"constant"`.
         patience: epochs without improvement that `"plateau"` waits for.
-        crop, mirror, color_noise, mean: see `Augmentation`.
+        crop, mirror, color_noise: see `Augmentation`.
+        mean: `"color"` or `"image"`, what is subtracted from the pictures; see `ColorStatistics`.
         precision: `"float32"`, `"bfloat16"` or `"float16"` arithmetic; weights stay float32.
         seed: of the initial weights, the order, the augmentation and dropout.
         deterministic: use only operations that give the same bits each time, on a GPU too;
@@ -169,6 +166,7 @@ class TrainingConfig:
             ("rate_rule", tuple(RATE_RULES)),
             ("variant", (*VARIANTS, *DESCENDANTS)),
             ("freeze", (None, *FREEZABLE)),
+            ("mean", ("color", "image")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -201,4 +199,4 @@ class TrainingConfig:
     @property
     def augmentation(self) -> Augmentation:
         """The pipeline's part of the configuration."""
-        return Augmentation(self.crop, self.mirror, self.color_noise, self.mean)
+        return Augmentation(self.crop, self.mirror, self.color_noise)

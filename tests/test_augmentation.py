@@ -68,15 +68,6 @@ def test_statistics_equal_numpy(data, statistics):
     assert d[0] >= d[1] >= d[2]
 
 
-def test_statistics_are_kept(statistics, tmp_path):
-    statistics.save(tmp_path / "s.npz")
-    again = ColorStatistics.load(tmp_path / "s.npz")
-    for field in dataclasses.fields(ColorStatistics):
-        np.testing.assert_array_equal(getattr(again, field.name), getattr(statistics, field.name))
-    IMAGENET_STATISTICS.save(tmp_path / "i.npz")
-    assert ColorStatistics.load(tmp_path / "i.npz").mean_image is None
-
-
 def test_imagenets_components_are_orthonormal():
     c = IMAGENET_STATISTICS.components
     np.testing.assert_allclose(c.T @ c, np.eye(3), atol=2e-3)
@@ -162,14 +153,32 @@ def test_mean_image(data, statistics):
     by_color, by_image = (
         next(
             evaluation_batches(
-                data, "validation", statistics, image_size=SIZE, batch_size=4, mean=mean
+                data,
+                "validation",
+                dataclasses.replace(statistics, subtract=subtract),
+                image_size=SIZE,
+                batch_size=4,
             ).as_numpy_iterator()
         )[0]
-        for mean in ("color", "image")
+        for subtract in ("color", "image")
     )
     np.testing.assert_allclose(by_color + statistics.mean, by_image + inner, atol=1e-3)
-    with pytest.raises(ValueError, match="mean image"):
-        batches(data, IMAGENET_STATISTICS, augmentation=Augmentation(mean="image"))
+    with pytest.raises(ValueError, match="with a mean image only"):
+        dataclasses.replace(IMAGENET_STATISTICS, subtract="image")
+    with pytest.raises(ValueError, match="must be 'color' or 'image'. Received: 'none'"):
+        dataclasses.replace(statistics, subtract="none")
+    with pytest.raises(ValueError, match="mean image must be 256 x 256 for 227-pixel crops"):
+        dataclasses.replace(statistics, subtract="image").subtracted(227)
+
+
+@pytest.mark.parametrize("subtract", ["color", "image"])
+def test_statistics_are_kept(subtract, statistics, tmp_path):
+    kept = dataclasses.replace(statistics, subtract=subtract)
+    kept.save(tmp_path / "statistics.npz")
+    again = ColorStatistics.load(tmp_path / "statistics.npz")
+    for field in dataclasses.fields(ColorStatistics):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(kept, field.name))
+    assert isinstance(again.subtract, str)
 
 
 def test_crops_and_mirrors_are_parts_of_the_picture(data, statistics):

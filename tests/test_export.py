@@ -164,7 +164,7 @@ def picture_files(folder):
 
 def test_saved_model_takes_files_in_a_process_without_the_package(run, tmp_path):
     paths = picture_files(tmp_path)
-    expected = np.stack([p for _, p in predict(run.model, paths, run.statistics, mean="image")])
+    expected = np.stack([p for _, p in predict(run.model, paths, run.statistics)])
     path = export(run, tmp_path, "saved_model")
     script = (
         "import sys, numpy as np, tensorflow as tf\n"
@@ -196,8 +196,9 @@ def test_saved_model_takes_files_in_a_process_without_the_package(run, tmp_path)
 
 def test_runs_in_every_format(run, tmp_path):
     """Accuracy as in Keras; the names of input and output."""
-    right = 1 - evaluate(run.model, run.open_dataset(), run.statistics, mean="image").top1_error
+    right = 1 - evaluate(run.model, run.open_dataset(), run.statistics).top1_error
     assert right > 0.8
+    assert right == pytest.approx(run.log()["val_top1"].max())  # less the mean image
     for format in ("keras", "saved_model", "onnx", "litert"):
         need(format)
         assert accuracies(run, export(run, tmp_path, format)) == (right, right)
@@ -220,7 +221,6 @@ def test_int8(run, tmp_path):
         run.statistics,
         image_size=80,
         batch_size=12,
-        mean="image",
     )
     ((images, _),) = validation.as_numpy_iterator()
     difference = np.abs(open_exported(path).predict_on_batch(images) - run.model(images)).max()

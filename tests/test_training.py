@@ -27,6 +27,7 @@ from alexnet_keras.training import (
     load_run,
     train,
 )
+from alexnet_keras.training.run import read_statistics
 
 SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout": 0.1}
 
@@ -237,6 +238,17 @@ def test_run_with_a_broken_configuration(run, tmp_path):
         load_run(tmp_path / "run")
 
 
+def test_statistics_of_before_tell_by_the_configuration_what_is_subtracted(run, tmp_path):
+    """Their files lack it, and the mean image was a parameter of each call."""
+    with np.load(run.folder / "statistics.npz") as arrays:
+        np.savez(
+            tmp_path / "statistics.npz", **{k: v for k, v in arrays.items() if k != "subtract"}
+        )
+    for mean in ("color", "image"):
+        config = dataclasses.replace(run.config, mean=mean)
+        assert read_statistics(tmp_path, config).subtract == mean
+
+
 def rates(config, val_top1):
     """The learning rate of each epoch, given validation accuracies."""
     from alexnet_keras.training.callbacks import learning_rate_callback
@@ -370,7 +382,7 @@ def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
         ({"schedule": "steps"}, "`schedule` must be one of .* Received: 'steps'"),
         ({"precision": "int8"}, "`precision` must be one of .* Received: 'int8'"),
         ({"seed": -3}, "`seed` must be an integer from 0 to .* Received: -3"),
-        ({"mean": "gray"}, "`mean` must be 'color' or 'image'. Received: 'gray'"),
+        ({"mean": "gray"}, "`mean` must be one of .*'color', 'image'.*Received: 'gray'"),
     ],
 )
 def test_bad_configuration(arguments, message):

@@ -396,10 +396,8 @@ def test_strongest_patches(layer, model, data):
 def test_patches_where_the_mean_image_is_subtracted(model, data):
     rng = np.random.default_rng(0)
     mean_image = rng.uniform(90, 130, (76, 76, 3)).astype("float32")  # 67 * 256 / 227
-    statistics = ColorStatistics(np.zeros(3, "float32"), np.ones(3), np.eye(3), mean_image)
-    (patch,) = strongest_patches(
-        model, "conv1", 0, data, statistics, count=1, mean="image", batch_size=8
-    )
+    statistics = ColorStatistics(np.zeros(3, "float32"), np.ones(3), np.eye(3), mean_image, "image")
+    (patch,) = strongest_patches(model, "conv1", 0, data, statistics, count=1, batch_size=8)
     images, _ = inputs_of(data, "train")
     top, left, bottom, right = patch.box
     expected = picture_of(images[patch.index])[top:bottom, left:right]

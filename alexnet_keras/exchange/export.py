@@ -173,9 +173,7 @@ def _write_saved_model(model, name, path, run=None):
         return named(images, training=False)
 
     if run is not None:
-        prepare = evaluation_transform(
-            run.statistics, image_size=run.config.image_size, mean=run.config.mean
-        )
+        prepare = evaluation_transform(run.statistics, image_size=run.config.image_size)
 
         def picture(encoded):
             # BMP and GIF are decoded by Python, which cannot be saved.
@@ -232,9 +230,7 @@ def _litert(model, name, run) -> bytes:
 def _representative(run: Run) -> Iterator[list[np.ndarray]]:
     """Training pictures, one at a time, as the network sees them in evaluation."""
     dataset = run.open_dataset()
-    prepare = evaluation_transform(
-        run.statistics, image_size=run.config.image_size, mean=run.config.mean
-    )
+    prepare = evaluation_transform(run.statistics, image_size=run.config.image_size)
     some = dataset.shuffled("train", tf.zeros(2, tf.int64)).take(REPRESENTATIVE)
     pictures = some.map(lambda example: prepare(decode_image(example["image"])))
     for picture in numpy_batches(pictures, dataset, "train"):

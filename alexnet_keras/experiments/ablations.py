@@ -144,9 +144,7 @@ def _run(name: str, config: TrainingConfig, folder: Path, checkpoint_steps: int)
         shutil.rmtree(folder, ignore_errors=True)  # it was cut off before it began
         run = train(config, folder, **how)
     dataset, model = run.open_dataset(), load_run(folder, "last").model
-    one, ten = (
-        evaluate(model, dataset, run.statistics, views=views, mean=config.mean) for views in (1, 10)
-    )
+    one, ten = (evaluate(model, dataset, run.statistics, views=views) for views in (1, 10))
     log = run.log()
     time = json.loads((folder / "time.json").read_text(encoding="utf-8"))
     return Result(

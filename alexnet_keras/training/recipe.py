@@ -196,7 +196,7 @@ def resume(
             "The data must be as it was when the run began. Received: "
             f"{dataset.name} with other files or of another version"
         )
-    statistics = read_statistics(folder)
+    statistics = read_statistics(folder, config)
     model = _compiled(config, len(class_names), devices)
     path = folder / CHECKPOINT
     state = load_state(path, model) if path.exists() else None
@@ -306,7 +306,7 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
         "batch_size": config.batch_size,
         "share": share_of(devices),
     }
-    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
+    validation = evaluation_batches(dataset, "validation", statistics, **common)
     writing = [
         saved,
         keras.callbacks.CSVLogger(log_file, append=True),

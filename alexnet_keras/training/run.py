@@ -121,10 +121,16 @@ def read_config(folder: Path) -> tuple[TrainingConfig, tuple[str, ...], str]:
         ) from None
 
 
-def read_statistics(folder: Path) -> ColorStatistics:
+def read_statistics(folder: Path, config: TrainingConfig) -> ColorStatistics:
+    """The colour statistics of a run.
+
+    Raises:
+        DataError: if `statistics.npz` is not as `train` wrote it.
+    """
     path = folder / "statistics.npz"
     try:
-        return ColorStatistics.load(path)
+        # Files of before 0.1.0 do not tell what was subtracted; the configuration does.
+        return dataclasses.replace(ColorStatistics.load(path), subtract=config.mean)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
 
@@ -182,5 +188,5 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         raise _damaged(path, error) from None
     if config.precision == "float16":
         model.compile(jit_compile=jit_compile(config))
-    statistics = read_statistics(folder)
+    statistics = read_statistics(folder, config)
     return Run(folder, config, class_names, statistics, model, fingerprint)

@@ -92,8 +92,9 @@ def take_over(model: keras.Model, config: TrainingConfig) -> dict[str, np.ndarra
     folder = path if path.is_dir() else path.parent
     means = {}
     if path.is_dir() or (path.suffix == ".keras" and (folder / "config.json").is_file()):
-        _require_same_network(config, read_config(folder)[0], folder)
-        statistics = read_statistics(folder)
+        source = read_config(folder)[0]
+        _require_same_network(config, source, folder)
+        statistics = read_statistics(folder, source)
         means = {"mean": statistics.mean, "mean_image": statistics.mean_image}
     elif path.suffix not in (".keras", ".h5"):  # published
         if config.mean != "color":
