@@ -17,7 +17,7 @@ _NAMES = {
         "WithinMapNormalization",
     ),
     "alexnet_keras.optimizers": ("MomentumSGD",),
-    "alexnet_keras.configuration": ("Augmentation", "TrainingConfig"),
+    "alexnet_keras.configuration": ("Augmentation", "Devices", "TrainingConfig"),
     "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
     "alexnet_keras.pictures": (
         "ColorStatistics",

@@ -15,8 +15,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras import TrainingConfig, resume, train
+from alexnet_keras import Devices, TrainingConfig, resume, train
 from alexnet_keras.training import checkpoint
+
+
+def digest(model):
+    weights = b"".join(np.asarray(x).tobytes() for x in model.get_weights())
+    return hashlib.sha256(weights).hexdigest()
 
 
 def main():
@@ -46,16 +51,18 @@ def main():
             os.kill(os.getpid(), signal.SIGKILL)
 
     keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end = fit, on_train_batch_end
+    names = {"strategy", "hosts", "rank"} & arguments.keys()
+    arguments["devices"] = Devices(**{name: arguments.pop(name) for name in names})
     if action == "train":
         run = train(TrainingConfig(**arguments.pop("config")), **arguments)
     else:
         run = resume(arguments.pop("out"), **arguments)
-    weights = b"".join(np.asarray(x).tobytes() for x in models[0].get_weights())
     saw = {
         "losses": losses,
         "shares": [shares[step] for step in range(len(losses))] if action == "train" else [],
-        "weights": hashlib.sha256(weights).hexdigest(),
-        "has_run": run is not None,
+        "weights": digest(models[0]),
+        "wrote": run.written_here,
+        "best": digest(run.model),
     }
     print(json.dumps(saw))
 

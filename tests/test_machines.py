@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from alexnet_keras.cli import main
-from alexnet_keras.configuration import TrainingConfig
-from alexnet_keras.devices import join_machines
+from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.pictures import (
     Share,
     color_statistics,
@@ -120,7 +119,8 @@ def test_machines_see_disjoint_shares_and_end_with_equal_weights(runs):
     _, one, first, second = runs
     assert first["weights"] == second["weights"]
     assert first["losses"] == second["losses"]
-    assert (one["has_run"], first["has_run"], second["has_run"]) == (True, True, False)
+    assert first["best"] == second["best"]  # of the best epoch, on each
+    assert (one["wrote"], first["wrote"], second["wrote"]) == (True, True, False)
     batches = list(zip(one["shares"], first["shares"], second["shares"], strict=True))
     assert len(batches) == EPOCHS * STEPS
     for whole, share, other in batches:
@@ -217,7 +217,7 @@ def test_machines_with_different_configurations_are_refused(config, tmp_path):
 )
 def test_hosts_and_rank_are_checked(hosts, rank, message):
     with pytest.raises(ValueError, match=message):
-        join_machines(hosts, rank)
+        Devices(hosts=hosts, rank=rank)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn import metrics
 
 from alexnet_keras.common import DataError, DivergedError
-from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.devices import choose_strategy
 from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
 from alexnet_keras.optimizers import MomentumSGD
@@ -429,7 +429,7 @@ def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
 def test_xla_compiles_float16_on_one_cpu(changes, compiled, monkeypatch):
     config = TrainingConfig(**{"precision": "float16"} | changes)
     assert jit_compile(config) is compiled
-    assert jit_compile(config, choose_strategy("mirrored")) is False
+    assert jit_compile(config, choose_strategy(Devices("mirrored"))) is False
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     assert jit_compile(config) is False
 

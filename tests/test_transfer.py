@@ -334,7 +334,7 @@ HOW = {
 TRAIN = """
 import json, sys
 import numpy as np
-from alexnet_keras import TrainingConfig
+from alexnet_keras import Devices, TrainingConfig
 from alexnet_keras.training import recipe
 build = recipe.build_model
 def build_model(*arguments):  # fc8 begins with the same numbers, not with those of the seed
@@ -344,7 +344,8 @@ def build_model(*arguments):  # fc8 begins with the same numbers, not with those
     return model
 recipe.build_model = build_model
 config, out, how = sys.argv[1:]
-recipe.train(TrainingConfig(**json.loads(config)), out, verbose=0, **json.loads(how))
+devices = Devices(**json.loads(how))
+recipe.train(TrainingConfig(**json.loads(config)), out, devices=devices, verbose=0)
 """
 
 

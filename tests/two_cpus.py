@@ -8,7 +8,16 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from alexnet_keras import AlexNet, MomentumSGD, TrainingConfig, TwoColumns, resume, split_cpu, train
+from alexnet_keras import (
+    AlexNet,
+    Devices,
+    MomentumSGD,
+    TrainingConfig,
+    TwoColumns,
+    resume,
+    split_cpu,
+    train,
+)
 from alexnet_keras.devices import choose_strategy, communication, replica_count
 from alexnet_keras.training import checkpoint
 from alexnet_keras.variants import LAYERS
@@ -355,8 +364,8 @@ def test_two_replicas_equal_one(batch_size, folder, tmp_path, monkeypatch):
     config = plain(folder, batch_size=batch_size)
     results = {}
     for name, how in {
-        "one": {"strategy": "none"},
-        "two": {"strategy": "mirrored", "replicas": 2},
+        "one": {"devices": Devices("none")},
+        "two": {"devices": Devices("mirrored", 2)},
     }.items():
         results[name] = curve(monkeypatch, train, config=config, out=tmp_path / name, **how)
     (one, log_of_one), (two, log_of_two) = results["one"], results["two"]
@@ -370,9 +379,9 @@ def test_two_replicas_equal_one(batch_size, folder, tmp_path, monkeypatch):
 def test_checkpoints_move_between_strategies(folder, tmp_path, monkeypatch):
     config = plain(folder, epochs=2)
     straight, log = curve(
-        monkeypatch, train, config=config, out=tmp_path / "straight", strategy="none"
+        monkeypatch, train, config=config, out=tmp_path / "straight", devices=Devices("none")
     )
-    how = {"one": {"strategy": "none"}, "two": {"strategy": "mirrored", "replicas": 2}}
+    how = {"one": {"devices": Devices("none")}, "two": {"devices": Devices("mirrored", 2)}}
     for first, second in (("one", "two"), ("two", "one")):
         out = tmp_path / first
 
@@ -390,16 +399,19 @@ def test_checkpoints_move_between_strategies(folder, tmp_path, monkeypatch):
 
 
 def test_strategies(monkeypatch):
-    assert choose_strategy("none") is None and choose_strategy("auto") is None
-    both = choose_strategy("mirrored")
+    assert choose_strategy(Devices("none")) is None and choose_strategy(Devices()) is None
+    both = choose_strategy(Devices("mirrored"))
     assert replica_count(both) == 2
     assert isinstance(both.extended._cross_device_ops, tf.distribute.ReductionToOneDevice)
     for arguments, message in (
-        ({"name": "ring"}, "`strategy` must be one of .* Received: 'ring'"),
+        ({"strategy": "ring"}, "`strategy` must be one of .* Received: 'ring'"),
         ({"replicas": 0}, "`replicas` must be an integer of at least 1. Received: 0"),
-        ({"name": "none", "replicas": 2}, "`replicas` must be 1 with strategy 'none'. Received: 2"),
+        (
+            {"strategy": "none", "replicas": 2},
+            "`replicas` must be 1 with strategy 'none'. Received: 2",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
-            choose_strategy(**arguments)
+            Devices(**arguments)
     with pytest.raises(RuntimeError, match="into 3 before TensorFlow starts"):
-        choose_strategy("mirrored", 3)
+        choose_strategy(Devices("mirrored", 3))

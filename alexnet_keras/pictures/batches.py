@@ -18,8 +18,6 @@ from alexnet_keras.pictures.augmentation import (
 from alexnet_keras.pictures.dataset import ImageDataset
 from alexnet_keras.pictures.decoding import decode_image
 
-PAPER_AUGMENTATION = Augmentation()
-
 
 @dataclasses.dataclass(frozen=True)
 class Share:
@@ -77,7 +75,7 @@ def training_batches(
     image_size: int,
     batch_size: int,
     seed: int,
-    augmentation: Augmentation = PAPER_AUGMENTATION,
+    augmentation: Augmentation = Augmentation(),
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share | None = None,

@@ -99,18 +99,29 @@ class StopDiverged(keras.callbacks.Callback):
             )
 
 
-class SaveModels(keras.callbacks.Callback):
-    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1."""
+class KeepModels(keras.callbacks.Callback):
+    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1.
 
-    def __init__(self, out: Path):
+    Args:
+        out: the run's folder.
+        writes: whether this process writes; of several machines the others than the first keep the
+            best weights in memory instead.
+    """
+
+    def __init__(self, out: Path, writes: bool = True):
         super().__init__()
-        self.out, self.best = out, -1.0
+        self.out, self.writes = out, writes
+        self.best, self.weights = -1.0, None
 
     def on_epoch_end(self, epoch, logs=None):
+        better = logs["val_top1"] > self.best
+        self.best = max(self.best, logs["val_top1"])
+        if not self.writes:
+            self.weights = self.model.get_weights() if better else self.weights
+            return
         with without_distribution():
             write_file(self.out / "last.keras", self.model.save)
-        if logs["val_top1"] > self.best:
-            self.best = logs["val_top1"]
+        if better:
             copy = functools.partial(shutil.copyfile, self.out / "last.keras")
             write_file(self.out / "best.keras", copy)
 

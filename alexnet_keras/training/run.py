@@ -48,6 +48,8 @@ class Run:
         model: the network with its best weights.
         fingerprint: of the data, see `ImageDataset`.
         dataset: the data, where it is open already.
+        written_here: whether this process wrote the folder; of several machines that train together
+            only the first does.
 
     Example:
 
@@ -64,6 +66,7 @@ class Run:
     model: keras.Model
     fingerprint: str
     dataset: ImageDataset | None = dataclasses.field(default=None, repr=False, compare=False)
+    written_here: bool = True
 
     def open_dataset(self, data: str | Path | None = None) -> ImageDataset:
         """The data that the run was trained on, or other data of the same classes.
