@@ -1,4 +1,4 @@
-"""The network of a configuration, and how it is compiled."""
+"""The network of a configuration."""
 
 from typing import Any
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from alexnet_keras.common import DataError, write_file, write_json
 from alexnet_keras.configuration import Devices, TrainingConfig
@@ -17,12 +16,9 @@ from alexnet_keras.devices import (
     is_first_machine,
     on_machines,
     require_same_on_machines,
-    scope,
     share_of,
     use_deterministic_operations,
 )
-from alexnet_keras.metrics import Loss, Top1, Top5
-from alexnet_keras.optimizers import MomentumSGD
 from alexnet_keras.pictures import (
     ColorStatistics,
     ImageDataset,
@@ -47,9 +43,10 @@ from alexnet_keras.training.checkpoint import (
     require_room,
     stopping_on_signals,
 )
-from alexnet_keras.training.network import build_model, jit_compile
+from alexnet_keras.training.compiling import compiled_model
+from alexnet_keras.training.network import build_model
 from alexnet_keras.training.run import Run, load_run, read_config, read_statistics, versions
-from alexnet_keras.training.transfer import freeze, rate_factors, take_over
+from alexnet_keras.training.transfer import take_over
 from alexnet_keras.weights import load_weights
 
 
@@ -121,7 +118,7 @@ def train(
     if config.from_weights is not None:
         config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
     _require_same(config, dataset, strategy)
-    model = _compiled(config, len(dataset.class_names), strategy)
+    model = compiled_model(config, len(dataset.class_names), strategy)
     means = take_over(model, config) if config.from_weights else {}
     statistics = color_statistics(dataset, config.image_size, config.mean)
     statistics = dataclasses.replace(statistics, **means)
@@ -189,7 +186,7 @@ def resume(
             f"{dataset.name} with other files or of another version"
         )
     statistics = read_statistics(folder, config)
-    model = _compiled(config, len(class_names), strategy)
+    model = compiled_model(config, len(class_names), strategy)
     path = folder / CHECKPOINT
     state = load_state(path, model) if path.exists() else None
     if state is None and config.from_weights:  # cut off before the first step
@@ -235,31 +232,6 @@ def _open(config: TrainingConfig) -> ImageDataset:
             f"Received: {dataset.name} without {' and '.join(sorted(missing))}"
         )
     return dataset
-
-
-def _compiled(config: TrainingConfig, classes: int, strategy: Any) -> keras.Model:
-    """The network with its optimizer, on the devices."""
-    with scope(strategy):
-        model = build_model(config, classes)
-        if config.freeze:
-            freeze(model, config.freeze)
-        # A metric called "loss" is shown in the place of the mean of the loss.
-        metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
-        factors = rate_factors(model, config.transfer_rate) if config.from_weights else {}
-        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay, factors)
-        model.compile(
-            optimizer,
-            keras.losses.SparseCategoricalCrossentropy(),
-            weighted_metrics=metrics,
-            jit_compile=jit_compile(config, strategy),
-        )
-        model.optimizer.build(model.trainable_variables)
-        # Metrics make their variables when they first see something.
-        model.compute_metrics(
-            None, np.zeros(1, "int64"), np.ones((1, classes), "float32"), np.ones(1, "float32")
-        )
-        model.reset_metrics()
-    return model
 
 
 @dataclasses.dataclass(frozen=True)
