@@ -1,7 +1,17 @@
-"""What the examples in docstrings need: a folder to write to, and a small run in it."""
+"""What the examples in docstrings need, and two logical CPUs for what needs two devices."""
+
+import sys
 
 import pytest
 from _pytest.doctest import DoctestItem
+
+
+def pytest_collection_finish(session):
+    """Splits the CPU in two: the modules are imported, but TensorFlow has not started yet."""
+    if "tensorflow" in sys.modules and not session.config.option.collectonly:
+        from alexnet_keras import split_cpu
+
+        split_cpu(2)
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,8 @@ def split_cpu(count: int) -> list[str]:
     Example:
 
     >>> from alexnet_keras import split_cpu
-    >>> split_cpu(1)
-    ['/device:CPU:0']
+    >>> split_cpu(2)
+    ['/device:CPU:0', '/device:CPU:1']
     """
     if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
         raise ValueError(f"`count` must be an integer of at least 1. Received: count={count!r}")
