@@ -1,1 +1,1 @@
-"""Scripts that measure the package beside its peers: `python -m benchmarks.lrn`."""
+"""Scripts that measure: see `README.md` here."""

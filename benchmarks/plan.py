@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS
+from benchmarks.speed.harness import RESULTS
 
 PICTURES = 1_281_167
 """ImageNet's training pictures (ILSVRC 2012)."""
@@ -48,7 +48,7 @@ class Assumptions:
         original_bytes: of a picture: the archive of ImageNet's training pictures has
             147,897,477,120 bytes.
         prepared_bytes: of its record: the 256 x 256 JPEG files made of the pictures of
-            `benchmarks.pipeline`, parts of two photographs, have 27.8 kB in the mean.
+            `benchmarks.speed.pipeline`, parts of two photographs, have 27.8 kB in the mean.
     """
 
     flops: float = 0.3 * 312e12
@@ -199,7 +199,7 @@ def plan(model: Any, operations: float, gpus: int, scheme: str, assumed: Assumpt
 
 
 def measured_rates(path: Path) -> tuple[float, float] | None:
-    """Pictures a second and core, of originals and prepared, as `benchmarks.pipeline` saved them.
+    """Pictures a second and core, of originals and prepared, from `benchmarks.speed.pipeline`.
 
     Returns:
         The two medians, or `None` where there is no such file.
@@ -220,7 +220,7 @@ def measured_rates(path: Path) -> tuple[float, float] | None:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            "The rates of the pipeline must be as `benchmarks.pipeline` saves them. "
+            "The rates of the pipeline must be as `benchmarks.speed.pipeline` saves them. "
             f"Received: {path} ({type(error).__name__}: {error})"
         ) from None
     return originals, prepared
@@ -374,7 +374,7 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     from alexnet_keras import AlexNet
-    from benchmarks.training import step_operations
+    from benchmarks.speed.training import step_operations
 
     model, operations = AlexNet(), step_operations(227, 1.0, 1000)
     plans = []

@@ -7,7 +7,7 @@ import importlib
 import json
 from pathlib import Path
 
-from benchmarks.harness import RESULTS
+from benchmarks.speed.harness import RESULTS
 
 
 def _ablations(source: Path, path: Path) -> None:
@@ -19,24 +19,24 @@ def _ablations(source: Path, path: Path) -> None:
 def _lines(module: str, source: Path, path: Path) -> None:
     from alexnet_keras.experiments import read_lines
 
-    script = importlib.import_module(f"benchmarks.{module}")
+    script = importlib.import_module(f"benchmarks.claims.{module}")
     script.plot(read_lines(source, script.Run), path)
 
 
 def _transfer(source: Path, path: Path) -> None:
-    from benchmarks import transfer
+    from benchmarks.claims import transfer
 
     transfer.plot(transfer.read(source), path)
 
 
 def _filters(source: Path, path: Path) -> None:
-    from benchmarks.trained import plot_filters
+    from benchmarks.claims.trained import plot_filters
 
     plot_filters(source, path)
 
 
 def _scaling(source: Path, path: Path) -> None:
-    from benchmarks.scaling import plot
+    from benchmarks.speed.scaling import plot
 
     plot(json.loads(source.read_text(encoding="utf-8")), path)
 
@@ -56,7 +56,7 @@ DRAWN_BY = {
     "ablations.jsonl": _ablations,
     "comparison.jsonl": functools.partial(_lines, "comparison"),
     "relu.jsonl": functools.partial(_lines, "relu"),
-    "lrn_claim.jsonl": functools.partial(_lines, "lrn_claim"),
+    "lrn_claim.jsonl": functools.partial(_lines, "lrn"),
     "transfer.jsonl": _transfer,
     "trained.jsonl": functools.partial(_lines, "trained"),
     "trained_filters.npz": _filters,

@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-from benchmarks import precision
-from benchmarks.harness import RESULTS, about_run, saved_tables
+from benchmarks.claims import precision
+from benchmarks.speed.harness import RESULTS, about_run, saved_tables
 
 COMMANDS = {
-    "training": "python -m benchmarks.training",
-    "inference": "python -m benchmarks.inference",
-    "lrn": "python -m benchmarks.lrn",
-    "pipeline": "python -m benchmarks.pipeline",
-    "memory": "python -m benchmarks.memory",
-    "scaling": "python -m benchmarks.scaling",
-    "comparison": "python -m benchmarks.comparison --data imagenette-72 --seconds 100",
-    "precision": "python -m benchmarks.precision",
+    "training": "python -m benchmarks.speed.training",
+    "inference": "python -m benchmarks.speed.inference",
+    "lrn": "python -m benchmarks.speed.lrn",
+    "pipeline": "python -m benchmarks.speed.pipeline",
+    "memory": "python -m benchmarks.speed.memory",
+    "scaling": "python -m benchmarks.speed.scaling",
+    "comparison": "python -m benchmarks.claims.comparison --data imagenette-72 --seconds 100",
+    "precision": "python -m benchmarks.claims.precision",
 }
 
 
@@ -25,7 +25,7 @@ def summary(folder: Path) -> str:
         "",
         "Written by `python -m benchmarks.summary` from the JSON files in this folder. A table has",
         "the median rate, its range, the peak resident memory, and how many times as fast the",
-        "first row is (the median over pairs measured in turn). `benchmarks.precision` has means",
+        "first row is (the median over pairs measured in turn). The tables of precision have means",
         "over seeds, and paired differences.",
     ]
     for name, command in COMMANDS.items():

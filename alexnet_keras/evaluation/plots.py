@@ -207,7 +207,7 @@ def plot_mistakes(
 
 
 def plot_pictures(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 4
+    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", per_row: int = 4
 ) -> Figure:
     """Pictures in a grid, each under its caption.
 
@@ -215,17 +215,17 @@ def plot_pictures(
         pictures: uint8, or float from 0 to 255 (cut off there), each `(height, width, 3)`.
         captions: as many.
         title: of the figure.
-        columns: pictures a row.
+        per_row: pictures a row.
 
     Example:
 
     >>> pictures = [np.zeros((8, 8, 3), "uint8")] * 4
-    >>> len(plot_pictures(pictures, ["a", "b", "c", "d"], columns=2).axes)
+    >>> len(plot_pictures(pictures, ["a", "b", "c", "d"], per_row=2).axes)
     4
     """
-    rows = max(1, -(-len(pictures) // columns))
-    figure = Figure(figsize=(2.2 * columns, 2.5 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    rows = max(1, -(-len(pictures) // per_row))
+    figure = Figure(figsize=(2.2 * per_row, 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, per_row, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, picture, caption in zip(grid.flat, pictures, captions):

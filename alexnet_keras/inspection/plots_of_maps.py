@@ -10,24 +10,24 @@ from matplotlib.figure import Figure
 from alexnet_keras.inspection.patches import Patch
 
 
-def _mosaic(maps: np.ndarray, columns: int, gap: int, background: float) -> np.ndarray:
+def _mosaic(maps: np.ndarray, per_row: int, gap: int, background: float) -> np.ndarray:
     """`(maps, height, width, ...)` side by side, `gap` pixels apart, row by row."""
     count, height, width, *colors = maps.shape
-    rows = -(-count // columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap, *colors)
+    rows = -(-count // per_row)
+    size = (rows * (height + gap) - gap, per_row * (width + gap) - gap, *colors)
     mosaic = np.full(size, background)
     for i, one in enumerate(maps):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        top, left = i // per_row * (height + gap), i % per_row * (width + gap)
         mosaic[top : top + height, left : left + width] = one
     return mosaic
 
 
-def _number_mosaic(axes, count: int, columns: int, pitch: tuple[float, float], first: int = 0):
+def _number_mosaic(axes, count: int, per_row: int, pitch: tuple[float, float], first: int = 0):
     """Ticks from which a map's number can be read: that of its row plus that of its column."""
-    rows = -(-count // columns)
-    x, y = np.arange(0, columns, -(-columns // 20)), np.arange(0, rows, -(-rows // 40))
+    rows = -(-count // per_row)
+    x, y = np.arange(0, per_row, -(-per_row // 20)), np.arange(0, rows, -(-rows // 40))
     axes.set_xticks(x * pitch[1] + (pitch[1] - 1) / 2, [f"+{i}" for i in x])
-    axes.set_yticks(y * pitch[0] + (pitch[0] - 1) / 2, first + y * columns)
+    axes.set_yticks(y * pitch[0] + (pitch[0] - 1) / 2, first + y * per_row)
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
 
@@ -49,17 +49,17 @@ def plot_filters(filters: Sequence[np.ndarray], title: str = "") -> Figure:
     ['column a', 'column b']
     """
     strongest = max(np.abs(column).max() for column in filters) or 1.0
-    columns = min(16, max(len(column) for column in filters))
-    rows = sum(-(-len(column) // columns) for column in filters)
+    per_row = min(16, max(len(column) for column in filters))
+    rows = sum(-(-len(column) // per_row) for column in filters)
     figure = Figure(
-        figsize=(9, 0.9 + 0.5 * len(filters) + 8 / columns * rows), layout="constrained"
+        figsize=(9, 0.9 + 0.5 * len(filters) + 8 / per_row * rows), layout="constrained"
     )
-    heights = [-(-len(column) // columns) for column in filters]
+    heights = [-(-len(column) // per_row) for column in filters]
     grid = figure.subplots(len(filters), 1, squeeze=False, height_ratios=heights)[:, 0]
     first = 0
     for axes, column, letter in zip(grid, filters, "abcdefgh"):
-        axes.imshow(_mosaic(0.5 + column / (2 * strongest), columns, 1, 1.0), vmin=0, vmax=1)
-        _number_mosaic(axes, len(column), columns, [side + 1 for side in column.shape[1:3]], first)
+        axes.imshow(_mosaic(0.5 + column / (2 * strongest), per_row, 1, 1.0), vmin=0, vmax=1)
+        _number_mosaic(axes, len(column), per_row, [side + 1 for side in column.shape[1:3]], first)
         if len(filters) > 1:
             axes.set_title(f"column {letter}")
         axes.set(ylabel="filter")
@@ -73,13 +73,13 @@ def plot_filters(filters: Sequence[np.ndarray], title: str = "") -> Figure:
     return figure
 
 
-def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = None) -> Figure:
+def plot_feature_maps(maps: np.ndarray, title: str = "", per_row: int | None = None) -> Figure:
     """The maps of a layer for a picture, on one scale.
 
     Args:
         maps: from `feature_maps`; `(height, width, channels)`, or `(units,)` of a dense layer.
         title: of the figure; name the layer.
-        columns: maps a row; `None` for about twice as many as rows.
+        per_row: maps a row; `None` for about twice as many as rows.
 
     Example:
 
@@ -89,14 +89,14 @@ def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = N
     """
     maps = maps[None, None] if maps.ndim == 1 else maps
     height, width, count = maps.shape
-    columns = columns or min(count, max(1, round(np.sqrt(1.6 * count * height / width))))
+    per_row = per_row or min(count, max(1, round(np.sqrt(1.6 * count * height / width))))
     gap = 0 if height == width == 1 else 1
     figure = Figure(
-        figsize=(9, 1 + 7.2 * -(-count // columns) * (height + gap) / (columns * (width + gap))),
+        figsize=(9, 1 + 7.2 * -(-count // per_row) * (height + gap) / (per_row * (width + gap))),
         layout="constrained",
     )
     axes = figure.subplots()
-    mosaic = _mosaic(np.moveaxis(maps, -1, 0), columns, gap, np.nan)
+    mosaic = _mosaic(np.moveaxis(maps, -1, 0), per_row, gap, np.nan)
     # With zero in the middle where there are values on both sides of it.
     low, high = float(maps.min()), float(maps.max())
     signed = low < 0 < high
@@ -108,7 +108,7 @@ def plot_feature_maps(maps: np.ndarray, title: str = "", columns: int | None = N
         vmax=reach if signed else high,
         interpolation="nearest",
     )
-    _number_mosaic(axes, count, columns, (height + gap, width + gap))
+    _number_mosaic(axes, count, per_row, (height + gap, width + gap))
     axes.set(
         title=title or "Feature maps",
         xlabel="channel: the number at the row plus that at the column",
@@ -124,7 +124,7 @@ def shortened(value: float) -> str:
 
 
 def plot_patches(
-    patches: Sequence[Patch], class_names: Sequence[str], title: str = "", columns: int = 3
+    patches: Sequence[Patch], class_names: Sequence[str], title: str = "", per_row: int = 3
 ) -> Figure:
     """What excites a unit most, the strongest first; light gray is outside of the picture.
 
@@ -132,7 +132,7 @@ def plot_patches(
         patches: from `strongest_patches`.
         class_names: in the order of the labels.
         title: of the figure; name the layer and the channel.
-        columns: patches a row.
+        per_row: patches a row.
 
     Example:
 
@@ -141,9 +141,9 @@ def plot_patches(
     >>> plot_patches([patch], ["cat", "dog"]).axes[0].get_title()
     'dog: 3.5'
     """
-    rows = max(1, -(-len(patches) // columns))
-    figure = Figure(figsize=(2.4 * columns, 0.6 + 2.6 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    rows = max(1, -(-len(patches) // per_row))
+    figure = Figure(figsize=(2.4 * per_row, 0.6 + 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, per_row, squeeze=False)
     for axes in grid.flat[len(patches) :]:
         axes.axis("off")
     for axes, patch in zip(grid.flat, patches):

@@ -16,10 +16,11 @@ from tests.experiments.conftest import result
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"seed": "0"}, "line 2 of .*seed must be of type int, not '0'"),
-        ({"top1_error": True}, "top1_error must be of type float"),
-        ({"top1_error": math.nan}, "must be finite"),
-        ({"more": 1}, "unexpected keyword argument 'more'"),
+        ({"seed": "0"}, "line 2 of .*seed: Input should be a valid integer, not '0'"),
+        ({"seed": True}, "seed: Input should be a valid integer, not True"),
+        ({"top1_error": True}, "top1_error: Input should be a valid number, not True"),
+        ({"top1_error": math.nan}, "top1_error: Input should be a finite number"),
+        ({"more": 1}, "more: Unexpected keyword argument"),
     ],
 )
 def test_lines_of_another_schema_are_refused(tmp_path, change, said):
@@ -43,11 +44,18 @@ def test_types_of_lines(tmp_path):
     for line in good:
         append_line(path, line)
     assert read_lines(path, Line) == good
-    for bad in (Line(1, []), Line("a", ["b"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
+    said = "must have the fields of Line. Received: line 1 of"
+    for bad in (Line(1, []), Line("a", ["3"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
         path.unlink()
         append_line(path, bad)
-        with pytest.raises(DataError, match="must have the fields of Line. Received: line 1 of"):
+        with pytest.raises(DataError, match=said):
             read_lines(path, Line)
+    path.write_text('{"name": "a"}\n')
+    with pytest.raises(DataError, match=rf"{said} .*\(errors: Field required\)"):
+        read_lines(path, Line)
+    path.write_text('{"name": "a", "err')  # cut off
+    with pytest.raises(DataError, match=rf"{said} .*\(Invalid JSON: "):
+        read_lines(path, Line)
 
 
 def test_lines_come_back(tmp_path):

@@ -49,7 +49,7 @@ def test_filters_of_a_network_that_sees_no_colours():
 def test_feature_maps(layer, model, image, tmp_path):
     maps = feature_maps(model, layer, image)
     np.testing.assert_allclose(maps, values_of(model, layer, image[None])[0], rtol=1e-5)
-    figure = plot_feature_maps(maps, layer, columns=3)
+    figure = plot_feature_maps(maps, layer, per_row=3)
     check_figure(figure, tmp_path)
     shown = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
     height, width = maps.shape[:2] if maps.ndim == 3 else (1, 1)

@@ -22,7 +22,7 @@ SCRIPTS = {
 
 
 def test_precision_runs_and_goes_on(tmp_path, capsys):
-    from benchmarks import precision
+    from benchmarks.claims import precision
 
     arguments = ["--miniature", "--precisions", "bfloat16", "--out", str(tmp_path)]
     arguments += ["--repetitions", "1"]
@@ -45,7 +45,7 @@ def test_precision_runs_and_goes_on(tmp_path, capsys):
 
 
 def test_tables_of_precision():
-    from benchmarks import precision
+    from benchmarks.claims import precision
 
     losses = {"float32": {"0": 2.0, "1": 1.0}, "bfloat16": {"0": 2.02, "1": 1.03}}
     errors = {"float32": {"0": 0.5, "1": 0.4}, "bfloat16": {"0": 0.51, "1": 0.41}}
@@ -58,23 +58,25 @@ def test_tables_of_precision():
     assert "| bfloat16 | 2 | 46.00% | +1.00 | +1.00 to +1.00 |" in error
 
 
-@pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn_claim", 4)])
+@pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn", 4)])
 def test_small_network_runs(name, runs, tmp_path, capsys):
     from alexnet_keras.experiments import read_lines
     from benchmarks import plots
 
-    script = importlib.import_module(f"benchmarks.{name}")
+    script = importlib.import_module(f"benchmarks.claims.{name}")
     script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
-    lines = read_lines(tmp_path / f"{name}.jsonl", script.Run)
+    (path,) = tmp_path.glob("*.jsonl")
+    lines = read_lines(path, script.Run)
     assert len(lines) == runs and script.sentence(lines) in capsys.readouterr().out
-    drawn = (tmp_path / f"{name}.png").read_bytes()
-    (tmp_path / f"{name}.png").unlink()
+    picture = path.with_suffix(".png")
+    drawn = picture.read_bytes()
+    picture.unlink()
     plots.main(["--folder", str(tmp_path)])
-    assert (tmp_path / f"{name}.png").read_bytes() == drawn and len(drawn) > 10_000
+    assert picture.read_bytes() == drawn and len(drawn) > 10_000
 
 
 def relu_run(activation, rate, seed, errors):
-    from benchmarks.relu import Run
+    from benchmarks.claims.relu import Run
 
     return Run("pictures", 10, 1.0, activation, rate, seed, 2, errors, 1.0, {})
 
@@ -86,7 +88,7 @@ def test_epochs_until_a_quarter():
 
 
 def test_ratio_is_of_the_best_rates_by_seed():
-    from benchmarks.relu import best_rate, ratios, sentence
+    from benchmarks.claims.relu import best_rate, ratios, sentence
 
     runs = [
         relu_run("relu", 0.1, 0, [0.9, 0.8, 0.25]),
@@ -104,7 +106,7 @@ def test_ratio_is_of_the_best_rates_by_seed():
 
 
 def test_four_layers():
-    from benchmarks.relu import four_layers
+    from benchmarks.claims.relu import four_layers
 
     plain, normalized = (four_layers(10, 1.0, alpha=alpha) for alpha in (None, 1.0))
     assert [a.output.shape[1:] for a in plain.layers if "pool" in a.name] == [
@@ -118,7 +120,7 @@ def test_four_layers():
 
 
 def test_difference_of_normalization():
-    from benchmarks.lrn_claim import Run, comparison, sentence
+    from benchmarks.claims.lrn import Run, comparison, sentence
 
     def run(seed, normalized, error):
         return Run("pictures", 10, 1.0, normalized, 0.1, seed, 2, 1, 0.1, error, 1.0, {})
@@ -142,14 +144,14 @@ class TransferLine:
 
 def test_committed_lines_have_their_schema():
     from alexnet_keras.experiments import Result, read_lines
-    from benchmarks import comparison, lrn_claim, relu, trained
-    from benchmarks.harness import RESULTS
+    from benchmarks.claims import comparison, lrn, relu, trained
+    from benchmarks.speed.harness import RESULTS
 
     schemas = {
         "ablations.jsonl": Result,
         "comparison.jsonl": comparison.Run,
         "relu.jsonl": relu.Run,
-        "lrn_claim.jsonl": lrn_claim.Run,
+        "lrn_claim.jsonl": lrn.Run,
         "trained.jsonl": trained.Run,
         "transfer.jsonl": TransferLine,
     }
@@ -162,7 +164,7 @@ def test_plots_are_drawn_again(tmp_path, capsys):
     import shutil
 
     from benchmarks import plots
-    from benchmarks.harness import RESULTS
+    from benchmarks.speed.harness import RESULTS
 
     sources = [RESULTS / name for name in plots.DRAWN_BY if (RESULTS / name).exists()]
     for source in sources:
@@ -176,7 +178,7 @@ def test_plots_are_drawn_again(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_runs(name, tmp_path, capsys):
-    script = importlib.import_module(f"benchmarks.{name}")
+    script = importlib.import_module(f"benchmarks.speed.{name}")
     script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
     said = capsys.readouterr().out
     saved = json.loads((tmp_path / f"{name}.json").read_text())
@@ -191,8 +193,8 @@ def test_script_runs(name, tmp_path, capsys):
 
 def test_pages_are_those_of_the_results():
     from alexnet_keras.experiments import read_lines
-    from benchmarks import comparison, lrn_claim, relu, trained, transfer
-    from benchmarks.harness import RESULTS, saved_tables
+    from benchmarks.claims import comparison, lrn, relu, trained, transfer
+    from benchmarks.speed.harness import RESULTS, saved_tables
     from benchmarks.summary import summary
 
     def lines(script):
@@ -208,7 +210,7 @@ def test_pages_are_those_of_the_results():
         transfer.table(transfer.read(RESULTS / "transfer.jsonl")),
         trained.table(lines(trained)),
         relu.sentence(lines(relu)),
-        lrn_claim.sentence(lines(lrn_claim)),
+        lrn.sentence(lines(lrn)),
         *comparison.tables(lines(comparison), rates).values(),
     ]
     for part in parts:
@@ -216,7 +218,7 @@ def test_pages_are_those_of_the_results():
 
 
 def test_transfer_runs_and_goes_on(tmp_path, capsys):
-    from benchmarks import transfer
+    from benchmarks.claims import transfer
 
     arguments = ["--miniature", "--out", str(tmp_path)]
     transfer.main(arguments)
@@ -234,7 +236,7 @@ def test_transfer_runs_and_goes_on(tmp_path, capsys):
 
 
 def test_comparison_runs_and_goes_on(tmp_path, capsys, monkeypatch):
-    from benchmarks import comparison
+    from benchmarks.claims import comparison
 
     for name in ("train/a", "train/b", "val/a", "val/b"):
         noise(tmp_path / name, 8)
@@ -278,7 +280,7 @@ def noise(folder, pictures):
 
 def read_comparison(folder):
     from alexnet_keras.experiments import read_lines
-    from benchmarks import comparison
+    from benchmarks.claims import comparison
 
     return read_lines(folder / "comparison.jsonl", comparison.Run)
 
@@ -289,7 +291,8 @@ def test_runs_are_kept(tmp_path, capsys):
     from alexnet_keras import load_run
     from alexnet_keras.cli import main
     from alexnet_keras.experiments import read_lines
-    from benchmarks import plots, trained
+    from benchmarks import plots
+    from benchmarks.claims import trained
 
     for name in ("train/a", "train/b", "val/a", "val/b"):
         noise(tmp_path / "data" / name, 4)
@@ -316,7 +319,7 @@ def test_runs_are_kept(tmp_path, capsys):
 def test_epochs_to_reach_an_error():
     import numpy as np
 
-    from benchmarks.transfer import epochs_to_reach
+    from benchmarks.claims.transfer import epochs_to_reach
 
     errors = np.array([[0.9, 0.5, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]])
     assert epochs_to_reach(errors, 0.5) == [2, None]

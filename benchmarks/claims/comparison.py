@@ -9,8 +9,8 @@ Each training has a process of its own, is measured by the error after its last 
 line to `comparison.jsonl`; those that are there are not done again. The tables and the plot are
 made of the lines: `--plot-only` makes them again.
 
-    python -m benchmarks.comparison --seconds 20
-    python -m benchmarks.comparison --data imagenette-72 --seconds 100
+    python -m benchmarks.claims.comparison --seconds 20
+    python -m benchmarks.claims.comparison --data imagenette-72 --seconds 100
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Contender, argument_parser, machine, measure, report
-from benchmarks.training import batch, keras_step
+from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.speed.training import batch, keras_step
 
 NETWORKS = {
     "paper": "AlexNet",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.harness import Contender, argument_parser, measure, report
+from benchmarks.speed.harness import Contender, argument_parser, measure, report
 
 SHAPES = {"conv1, 55 x 55 x 96": (55, 55, 96), "conv2, 27 x 27 x 256": (27, 27, 256)}
 

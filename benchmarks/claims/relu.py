@@ -19,7 +19,7 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.harness import argument_parser
+from benchmarks.speed.harness import argument_parser
 
 TARGET = 0.25
 RATES = (0.003, 0.01, 0.03)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
 
 SIZE, SIDE = 227, 256
 

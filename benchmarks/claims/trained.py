@@ -1,4 +1,6 @@
-"""Keeps what the README shows of runs: `python -m benchmarks.trained runs/imagenette-paper ...`.
+"""Keeps what the README shows of runs.
+
+    python -m benchmarks.claims.trained runs/imagenette-paper runs/imagenette-batchnorm
 
 Reads the folders that `alexnet-keras train` wrote, with their reports of one view and of ten. Each
 run is a line of `trained.jsonl`, which the table and the plot of the errors are made of; the
@@ -13,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison import NETWORKS
-from benchmarks.harness import RESULTS
+from benchmarks.claims.comparison import NETWORKS
+from benchmarks.speed.harness import RESULTS
 
 
 @dataclasses.dataclass(frozen=True)

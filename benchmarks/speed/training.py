@@ -1,7 +1,7 @@
 """The training step of the paper's network: this package, PyTorch, and Keras as usually written."""
 
-from benchmarks import peers
-from benchmarks.harness import Contender, argument_parser, measure, report
+from benchmarks.speed import peers
+from benchmarks.speed.harness import Contender, argument_parser, measure, report
 
 
 def batch(batch_size: int, image_size: int, classes: int):

@@ -6,9 +6,9 @@ With a plot of each, drawn again from `scaling.json` by `--plot-only`.
 import json
 from pathlib import Path
 
-from benchmarks.harness import Contender, argument_parser, machine, measure, report
-from benchmarks.inference import package as inference
-from benchmarks.training import package as training
+from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.speed.inference import package as inference
+from benchmarks.speed.training import package as training
 
 KINDS = {"training": training, "inference": inference}
 

@@ -5,8 +5,8 @@ Needs `jax` (`jax[cuda13]` for an NVIDIA GPU) and `torch`.
 
 import dataclasses
 
-from benchmarks import inference, training
-from benchmarks.harness import Contender, argument_parser, measure, report
+from benchmarks.speed import inference, training
+from benchmarks.speed.harness import Contender, argument_parser, measure, report
 
 SIDE = 8192
 JAX = {
@@ -39,13 +39,13 @@ def _device() -> str:
 
 
 def torch_training(**arguments):
-    """`benchmarks.training.torch_step` on the GPU, compiled where there is one."""
+    """`benchmarks.speed.training.torch_step` on the GPU, compiled where there is one."""
     device = _device()
     return training.torch_step(**arguments, device=device, compiled=device == "cuda")
 
 
 def torch_inference(**arguments):
-    """`benchmarks.inference.torch_model` on the GPU, compiled where there is one."""
+    """`benchmarks.speed.inference.torch_model` on the GPU, compiled where there is one."""
     device = _device()
     return inference.torch_model(**arguments, device=device, compiled=device == "cuda")
 

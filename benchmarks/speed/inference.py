@@ -3,9 +3,9 @@
 import os
 import tempfile
 
-from benchmarks import peers
-from benchmarks.harness import Contender, argument_parser, measure, report
-from benchmarks.training import batch, build
+from benchmarks.speed import peers
+from benchmarks.speed.harness import Contender, argument_parser, measure, report
+from benchmarks.speed.training import batch, build
 
 
 def package(batch_size, image_size, width, classes, precision="float32"):

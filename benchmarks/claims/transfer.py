@@ -6,7 +6,7 @@ new each time.
 Each training appends a line to `transfer.jsonl`; those that are there are not done again. The table
 and the plot are made of the lines: `--plot-only` makes them again.
 
-    python -m benchmarks.transfer --weights runs/imagenette-small --seeds 0 1 2
+    python -m benchmarks.claims.transfer --weights runs/imagenette-small --seeds 0 1 2
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import argument_parser, machine
+from benchmarks.speed.harness import argument_parser, machine
 
 WAYS = {
     "from nothing": {},

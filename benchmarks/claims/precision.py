@@ -16,7 +16,7 @@ import math
 import tempfile
 from typing import Any
 
-from benchmarks.harness import argument_parser, machine
+from benchmarks.speed.harness import argument_parser, machine
 
 OTHERWISE = "float32, rounded otherwise"
 

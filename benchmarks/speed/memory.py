@@ -6,9 +6,9 @@ import multiprocessing
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import Contender, argument_parser, measure, report
-from benchmarks.pipeline import make_pictures
-from benchmarks.training import package, torch_step
+from benchmarks.speed.harness import Contender, argument_parser, measure, report
+from benchmarks.speed.pipeline import make_pictures
+from benchmarks.speed.training import package, torch_step
 
 IMAGE_SIZE = 227
 

@@ -3,8 +3,8 @@
 The paper says of it (section 3.3) "a four-layer CNN achieved a 13% test error rate without
 normalization and 11% with normalization". cuda-convnet's `layers-conv-local-13pct.cfg` and
 `-11pct.cfg` are the pair, with two locally connected layers. Here the four layers of
-`benchmarks.relu` stand for it, with the normalization of that file (k = 1, alpha = 0.001 / 5,
-beta = 0.75, windows of 5 maps) after the ReLU of the first two. That alpha is for pixels of 0 to
+`benchmarks.claims.relu` stand for it, with the normalization of that file (k = 1, alpha = 0.001 /
+5, beta = 0.75, windows of 5 maps) after the ReLU of the first two. That alpha is for pixels of 0 to
 255: as the pixels are divided by their deviation here, alpha is multiplied by its square, which
 makes the same function. Pictures of 32 x 32 without augmentation; weight decay 0.0005; a constant
 rate, the errors of the last epoch.
@@ -14,7 +14,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from benchmarks.relu import compiled, four_layers, small_network_parser, small_pictures
+from benchmarks.claims.relu import compiled, four_layers, small_network_parser, small_pictures
 
 
 @dataclasses.dataclass(frozen=True)
