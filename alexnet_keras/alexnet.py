@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from alexnet_keras.layers import (
-    AdaptiveAveragePooling2D,
     GroupedConv2D,
     LocalResponseNormalization,
     WithinMapNormalization,
@@ -169,7 +168,7 @@ def AlexNet(
 
     if include_top:
         if v.adaptive_pool:
-            x = AdaptiveAveragePooling2D(6, name="avgpool")(x)
+            x = keras.layers.AdaptiveAveragePooling2D(6, name="avgpool")(x)
         x = keras.layers.Flatten(name="flatten")(x)  # 9216
         if v.adaptive_pool:
             x = relu(dense(drop(x, 6), "fc6"), 6)
