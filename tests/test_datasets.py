@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from alexnet_keras.common import DataError
@@ -124,6 +125,11 @@ def test_one_picture_in_a_class(make_folder):
 def test_folder_that_is_not_there(name):
     with pytest.raises(DataError, match=f"must be a folder that exists. Received: {name}"):
         open_dataset(name)
+
+
+def test_sets_of_tensorflow_datasets_can_be_prepared():
+    """Each preparation asks this first, and needs a package that theirs does not declare."""
+    assert tfds.builder_cls("cifar10").code_path
 
 
 def test_unknown_name():
