@@ -11,7 +11,6 @@ _NAMES = {
     "alexnet_keras.variants": ("VARIANTS",),
     "alexnet_keras.costs": ("layer_costs",),
     "alexnet_keras.layers": (
-        "AdaptiveAveragePooling2D",
         "GroupedConv2D",
         "LocalResponseNormalization",
         "WithinMapNormalization",

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from alexnet_keras.layers import (
-    AdaptiveAveragePooling2D,
     GroupedConv2D,
     LocalResponseNormalization,
     WithinMapNormalization,
@@ -169,7 +168,7 @@ def AlexNet(
 
     if include_top:
         if v.adaptive_pool:
-            x = AdaptiveAveragePooling2D(6, name="avgpool")(x)
+            x = keras.layers.AdaptiveAveragePooling2D(6, name="avgpool")(_repeat_single(x))
         x = keras.layers.Flatten(name="flatten")(x)  # 9216
         if v.adaptive_pool:
             x = relu(dense(drop(x, 6), "fc6"), 6)
@@ -251,13 +250,25 @@ def image_input(input_tensor, input_shape):
     return keras.Input(shape, name="image") if input_tensor is None else input_tensor
 
 
+def _sides(maps):
+    return maps.shape[1:3] if channel_axis() == -1 else maps.shape[2:4]
+
+
 def _pad_first(image, v):
     """Pads for conv1: until its last window is complete, or by 2 all around (torchvision)."""
-    sides = image.shape[1:3] if channel_axis() == -1 else image.shape[2:4]
-    pads = [(2, 2) if v.adaptive_pool else (0, -(side - 11) % 4) for side in sides]
+    pads = [(2, 2) if v.adaptive_pool else (0, -(side - 11) % 4) for side in _sides(image)]
     if not any(map(any, pads)):
         return image
     return keras.layers.ZeroPadding2D(pads, name="pad1")(image)
+
+
+def _repeat_single(maps):
+    """A side of one position repeated six times, as the averaging to 6 x 6 leaves it.
+
+    In a TensorFlow graph Keras's layer would fail on it: it averages over windows of 1 and of 2.
+    """
+    size = tuple(6 if side == 1 else 1 for side in _sides(maps))
+    return maps if size == (1, 1) else keras.layers.UpSampling2D(size, name="repeat5")(maps)
 
 
 def _initializers(v, initialization, index, fan_in):

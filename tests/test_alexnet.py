@@ -67,6 +67,18 @@ def test_order_of_layers(variant):
     assert names[1 : 1 + len(ORDERS[variant])] == ORDERS[variant]
 
 
+@pytest.mark.parametrize("sides", [(64, 64), (64, 160), (131, 66)])
+def test_torchvision_of_small_pictures(sides):
+    """In a graph, where Keras's pooling fails on a side of one position by itself."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(0, 50, (2, *sides, 3)).astype("float32")
+    model = small(variant="torchvision", input_shape=(*sides, 3))
+    maps = keras.Model(model.input, [model.get_layer(n).output for n in ("pool5", "avgpool")])
+    pool5, averages = maps.predict(x, verbose=0)
+    expected = torch.nn.AdaptiveAvgPool2d(6)(torch.from_numpy(np.moveaxis(pool5, -1, 1)))
+    np.testing.assert_allclose(np.moveaxis(averages, -1, 1), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_normalization_of_each_variant():
     def described(variant):
         norm = small(variant=variant).get_layer("norm1")

@@ -104,7 +104,7 @@ def test_formats_agree(variant, format, tmp_path):
         assert np.abs(exported.predict_on_batch(pictures(7)) - model(pictures(7))).max() > 0.01
 
 
-@pytest.mark.parametrize("size", [224, 80])
+@pytest.mark.parametrize("size", [224, 131, 80])
 def test_torchvision_in_litert(size, tmp_path):
     need("litert")
     model = network("torchvision", size, width=0.05)

@@ -31,6 +31,11 @@ def test_class_shares(make_folder):
     np.testing.assert_allclose(embedded.class_shares("train"), expected)
 
 
+def test_sets_of_tensorflow_datasets_can_be_prepared():
+    """Each preparation asks this first, and needs a package that theirs does not declare."""
+    assert tfds.builder_cls("cifar10").code_path
+
+
 def test_unknown_name():
     with pytest.raises(DataError, match="'openclipart', a folder .*Received: 'no_such_set'"):
         open_dataset("no_such_set")
@@ -52,7 +57,6 @@ def test_shuffled_is_a_permutation_that_follows_from_the_seed(make_folder):
 
 def test_tfds_set_without_a_held_out_split(tmp_path):
     """A set like tf_flowers, prepared here; and one without labels."""
-    import tensorflow_datasets as tfds
 
     def prepare(set_name, features):
         class Pictures(tfds.core.GeneratorBasedBuilder):

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import re
+import tomllib
 from pathlib import Path
 
 import imagehash
@@ -213,7 +214,6 @@ def test_checksums():
 
 
 def test_patterns_of_package_data_hold_what_comes_with_the_package():
-    tomllib = pytest.importorskip("tomllib")  # Python 3.11 and newer
     tool = tomllib.loads((DATA.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
     packed = {
         path
