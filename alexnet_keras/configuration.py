@@ -4,11 +4,10 @@ Plain data without Keras, so that the command line answers at once.
 """
 
 import dataclasses
-import math
 from typing import Any
 
-from alexnet_keras.common import EMBEDDED
-from alexnet_keras.variants import VARIANTS
+from alexnet_keras.common import EMBEDDED, check_choice, check_integer, check_number
+from alexnet_keras.variants import MINIMUM_SIZE, VARIANTS
 
 DESCENDANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"vgg{depth}": ("VGG", {"depth": depth}) for depth in (11, 13, 16, 19)},
@@ -48,10 +47,8 @@ class Augmentation:
     def __post_init__(self):
         if self.mean not in ("color", "image"):
             raise ValueError(f"`mean` must be 'color' or 'image'. Received: {self.mean!r}")
-        if not 0 <= self.color_noise < math.inf:
-            raise ValueError(
-                f"`color_noise` must be a number of at least 0. Received: {self.color_noise!r}"
-            )
+        noise = check_number("color_noise", self.color_noise, minimum=0)
+        object.__setattr__(self, "color_noise", noise)
 
 
 OF_ALEXNET = (
@@ -73,6 +70,28 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mi
 
 FREEZABLE = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 """The layers that can be the last one whose weights stay as they are; fc8 is always learned."""
+
+_INTEGERS = {
+    **dict.fromkeys(("epochs", "batch_size", "patience"), {"minimum": 1}),
+    "image_size": {"minimum": MINIMUM_SIZE},
+    "seed": {"minimum": 0, "maximum": 2**31 - 1},
+}
+_NUMBERS = {
+    "validation_fraction": {"above": 0, "below": 1},
+    "width": {"above": 0},
+    **dict.fromkeys(("dropout", "momentum"), {"minimum": 0, "below": 1}),
+    **dict.fromkeys(
+        ("learning_rate", "weight_decay", "transfer_rate", "color_noise"), {"minimum": 0}
+    ),
+}
+_CHOICES = {
+    "variant": (*VARIANTS, *DESCENDANTS),
+    "columns": (None, 1, 2),
+    "freeze": (None, *FREEZABLE),
+    "rate_rule": tuple(RATE_RULES),
+    "schedule": ("plateau", "cosine", "constant"),
+    "precision": tuple(PRECISIONS),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,29 +170,11 @@ class TrainingConfig:
     deterministic: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
-        for name in ("learning_rate", "weight_decay", "transfer_rate"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be a number of at least 0. Received: {value!r}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"`momentum` must be at least 0 and less than 1. Received: {self.momentum!r}"
-            )
-        for name, allowed in (
-            ("schedule", ("plateau", "cosine", "constant")),
-            ("precision", tuple(PRECISIONS)),
-            ("rate_rule", tuple(RATE_RULES)),
-            ("variant", (*VARIANTS, *DESCENDANTS)),
-            ("freeze", (None, *FREEZABLE)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
-                )
+        plain = {n: check_integer(n, getattr(self, n), **span) for n, span in _INTEGERS.items()}
+        plain |= {n: check_number(n, getattr(self, n), **span) for n, span in _NUMBERS.items()}
+        plain |= {n: check_choice(n, getattr(self, n), some) for n, some in _CHOICES.items()}
+        for name, value in plain.items():  # without numpy's types, which JSON cannot hold
+            object.__setattr__(self, name, value)
         if self.variant in DESCENDANTS:
             for name in OF_ALEXNET:
                 if getattr(self, name) != getattr(type(self), name):
@@ -181,10 +182,6 @@ class TrainingConfig:
                         f"`{name}` must be left out with a network that came after AlexNet. "
                         f"Received: {getattr(self, name)!r} with variant {self.variant!r}"
                     )
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise ValueError(
-                f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"
-            )
         if self.from_weights is None and (self.freeze is not None or self.transfer_rate != 1):
             raise ValueError(
                 "`freeze` and `transfer_rate` must come with `from_weights`, whose layers they are "

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.common import check_integer
+
 _HEARTBEAT = 30  # seconds without a sign of life after which a machine is given up
 
 
@@ -48,11 +50,8 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
         raise ValueError(
             f"`hosts` must be at least two machines, the first as name:port. Received: {hosts!r}"
         )
-    elif not isinstance(rank, int) or not 0 <= rank < len(hosts):
-        raise ValueError(
-            f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
-            f"`hosts`. Received: {rank!r}"
-        )
+    else:
+        rank = check_integer("rank", rank, minimum=0, maximum=len(hosts) - 1)
     if keras.backend.backend() != "jax":
         raise ValueError(
             "Several machines need Keras's JAX backend (KERAS_BACKEND=jax). "

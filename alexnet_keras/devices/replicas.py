@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.common import check_choice, check_integer
 from alexnet_keras.configuration import STRATEGIES
 from alexnet_keras.devices.machines import join_machines
 from alexnet_keras.pictures import Share
@@ -41,8 +41,7 @@ def split_cpu(count: int) -> list[str]:
     >>> split_cpu(1)
     ['/device:CPU:0']
     """
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"`count` must be an integer of at least 1. Received: count={count!r}")
+    count = check_integer("count", count, minimum=1)
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -91,10 +90,9 @@ def choose_strategy(
     >>> choose_strategy("none") is None
     True
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
-    if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
-        raise ValueError(f"`replicas` must be an integer of at least 1. Received: {replicas!r}")
+    check_choice("strategy", name, STRATEGIES)
+    if replicas is not None:
+        replicas = check_integer("replicas", replicas, minimum=1)
     if name == "machines" or hosts is not None or rank is not None:
         if name not in ("auto", "machines") or replicas is not None:
             raise ValueError(
