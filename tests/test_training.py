@@ -272,7 +272,7 @@ def test_stuck_loss_is_noticed_once(capsys):
         callback.on_epoch_end(epoch, {"loss": loss})
     said = capsys.readouterr().err
     assert said.count("ln(10) = 2.303") == 1
-    assert "--initialization he" in said and "--learning-rate" in said
+    assert "`initialization='he'`" in said and "`learning_rate`" in said
 
 
 def test_stuck_loss_of_unequal_classes_is_their_entropy(capsys):
@@ -357,25 +357,43 @@ def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
         run.config, initialization="variant", epochs=3, learning_rate=1e-4, width=0.05
     )
     train(config, tmp_path / "stuck", verbose=0)
-    assert "Try --initialization he" in capsys.readouterr().err
+    assert "Try `initialization='he'`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: 0"),
-        ({"batch_size": 1.5}, "`batch_size` must be an integer of at least 1. Received: 1.5"),
-        ({"learning_rate": -1}, "`learning_rate` must be a number of at least 0. Received: -1"),
-        ({"momentum": 1.0}, "`momentum` must be at least 0 and less than 1. Received: 1.0"),
-        ({"schedule": "steps"}, "`schedule` must be one of .* Received: 'steps'"),
-        ({"precision": "int8"}, "`precision` must be one of .* Received: 'int8'"),
-        ({"seed": -3}, "`seed` must be an integer from 0 to .* Received: -3"),
+        ({"epochs": True}, "`epochs` must be an integer of at least 1. Received: epochs=True"),
+        (
+            {"width": float("nan")},
+            "`width` must be a finite number greater than 0. Received: width=nan",
+        ),
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: epochs=0"),
+        ({"batch_size": 1.5}, "`batch_size` must be .* of at least 1. Received: batch_size=1.5"),
+        ({"learning_rate": -1}, "`learning_rate` must be .* of at least 0..* learning_rate=-1"),
+        ({"momentum": 1.0}, "`momentum` must be .* at least 0 and less than 1..* momentum=1.0"),
+        ({"schedule": "steps"}, "`schedule` must be one of .* Received: schedule='steps'"),
+        ({"precision": "int8"}, "`precision` must be one of .* Received: precision='int8'"),
+        ({"seed": -3}, "`seed` must be an integer from 0 to .* Received: seed=-3"),
         ({"mean": "gray"}, "`mean` must be 'color' or 'image'. Received: 'gray'"),
     ],
 )
 def test_bad_configuration(arguments, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**arguments)
+
+
+def test_configuration_of_numpy_numbers():
+    """As they come out of `np.arange` and `np.logspace`; a run's config.json has to hold them."""
+    plain = TrainingConfig(epochs=3, width=0.5, seed=1, columns=1, learning_rate=1.0)
+    config = TrainingConfig(
+        epochs=np.int64(3),
+        width=np.float32(0.5),
+        seed=np.uint8(1),
+        columns=np.int32(1),
+        learning_rate=np.int64(1),
+    )
+    assert json.dumps(dataclasses.asdict(config)) == json.dumps(dataclasses.asdict(plain))
 
 
 def test_tensorboard_shows_rate_loss_errors_and_speed(run):

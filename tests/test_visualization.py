@@ -424,7 +424,7 @@ def test_patches_figure(tmp_path):
 
 
 def test_channel_that_is_not_there(model, data):
-    with pytest.raises(ValueError, match="`channel` must be an integer from 0 to 3. Received: 4"):
+    with pytest.raises(ValueError, match="`channel` must be .* from 0 to 3. Received: channel=4"):
         strongest_patches(model, "conv1", 4, data, STATISTICS)
 
 
@@ -536,8 +536,8 @@ def test_neighbors_figure(data, tmp_path):
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"queries": [11]}, ValueError, "`queries` must be an integer from 0 to 10. Received: 11"),
-        ({"queries": [0], "count": 31}, ValueError, "`count` must be from 1 to 30.* Received: 31"),
+        ({"queries": [11]}, ValueError, "`queries` must be .* from 0 to 10. Received: queries=11"),
+        ({"queries": [0], "count": 31}, ValueError, "`count` must be .* from 1 to 30..* count=31"),
         ({"queries": [0], "split": "test"}, DataError, "`split` must be one of .*Received: 'test'"),
     ],
 )
@@ -586,7 +586,7 @@ def test_tsne_keeps_neighbours_together(tmp_path):
 
 
 def test_embedding_of_bad_arguments(monkeypatch):
-    with pytest.raises(ValueError, match="`method` must be 'pca' or 'tsne'. Received: 'umap'"):
+    with pytest.raises(ValueError, match="`method` must be one of .*Received: method='umap'"):
         embedding(np.eye(4), "umap")
     with pytest.raises(ValueError, match="at least three pictures. Received: 2"):
         embedding(np.eye(2))
@@ -625,9 +625,9 @@ def test_occlusion_defaults_and_errors(model, image):
     occlusion = occlusion_map(model, image, 0)
     assert (occlusion.size, occlusion.stride) == (8, 4)
     assert occlusion.probabilities.shape == (15, 15)
-    with pytest.raises(ValueError, match="`size` must be an integer from 1 to 67. Received: 68"):
+    with pytest.raises(ValueError, match="`size` must be .* from 1 to 67. Received: size=68"):
         occlusion_map(model, image, 0, size=68)
-    with pytest.raises(ValueError, match="`class_index` must be .* from 0 to 3. Received: 4"):
+    with pytest.raises(ValueError, match="`class_index` must be .* from 0 to 3..* class_index=4"):
         occlusion_map(model, image, 4)
 
 
@@ -737,7 +737,7 @@ def test_integrated_gradients_are_complete(variant, image, tmp_path):
 
 
 def test_integrated_gradients_of_bad_arguments(model, image):
-    with pytest.raises(ValueError, match="`steps` must be at least 1. Received: 0"):
+    with pytest.raises(ValueError, match="`steps` must be .* at least 1. Received: steps=0"):
         integrated_gradients(model, image, 0, steps=0)
     with pytest.raises(ValueError, match="`baseline` must be of the model's input shape"):
         integrated_gradients(model, image, 0, np.zeros(3))

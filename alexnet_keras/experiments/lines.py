@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from alexnet_keras.common import DataError, write_file
+from alexnet_keras.common import RunError, write_file
 
 Line = typing.TypeVar("Line")
 
@@ -21,7 +21,7 @@ def read_lines(path: str | Path, kind: type[Line]) -> list[Line]:
         kind: the dataclass; its annotations are the schema.
 
     Raises:
-        DataError: if a line has other fields, or a value is of another type.
+        RunError: if a line has other fields, or a value is of another type.
     """
     lines = []
     for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
@@ -30,7 +30,7 @@ def read_lines(path: str | Path, kind: type[Line]) -> list[Line]:
             for field in dataclasses.fields(kind):
                 _require_type(field.name, getattr(line, field.name), field.type)
         except (ValueError, TypeError) as error:
-            raise DataError(
+            raise RunError(
                 f"Each line must have the fields of {kind.__name__}. "
                 f"Received: line {number} of {path} ({error})"
             ) from None

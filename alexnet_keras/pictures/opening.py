@@ -12,8 +12,8 @@ from alexnet_keras.pictures.dataset import ImageDataset
 from alexnet_keras.pictures.folders import dataset_of_folder
 
 MANIFEST, CHECKSUMS = "manifest.json", "SHA256SUMS"
-"""What `prepare` keeps in its folder beside the data set: the first from the beginning, the second
-when all is done."""
+"""What `write_records` keeps in its folder beside the data set: the first from the beginning, the
+second when all is done."""
 
 
 def open_dataset(
@@ -30,7 +30,7 @@ def open_dataset(
             - `"openclipart"`, the embedded set;
             - a folder that holds one folder of pictures a class, or `train/` and `val/` (or
               `valid/`, `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
-            - a folder that `prepare` has written;
+            - a folder that `write_records` has written;
             - the name of a data set of TensorFlow Datasets, such as `"imagenette/160px-v2"`,
               `"cifar10"`, `"tf_flowers"` or `"imagenet2012"`, downloaded if it is not there yet.
         data_dir: where TensorFlow Datasets keeps its data; `None` for its default.
@@ -91,7 +91,7 @@ def _from_prepared(folder: Path) -> "ImageDataset":
     if not (folder / CHECKSUMS).is_file():
         raise DataError(
             "The prepared pictures must be complete. Received: "
-            f"{folder}, where `alexnet-keras prepare` was cut off; the same command goes on"
+            f"{folder}, where `write_records` was cut off; the same call goes on"
         )
     dataset = _from_builder(str(folder), tfds.builder_from_directory(folder), 0)
     fingerprint = hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
