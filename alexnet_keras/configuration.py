@@ -4,13 +4,13 @@ Plain data without Keras, so that the command line answers at once.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from alexnet_keras.common import EMBEDDED
+from alexnet_keras.common import EMBEDDED, check_choice, check_integer, check_number
+from alexnet_keras.variants import MINIMUM_SIZE
 
 DESCENDANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"vgg{depth}": ("VGG", {"depth": depth}) for depth in (11, 13, 16, 19)},
@@ -45,11 +45,12 @@ def choices(annotation: Any) -> tuple[Any, ...] | None:
 
 
 def _check_choices(config: Any) -> None:
-    """Checks the fields of a dataclass whose types are `Literal`."""
+    """Checks the fields of a frozen dataclass whose types are `Literal`."""
     for field in dataclasses.fields(config):
-        allowed, value = choices(field.type), getattr(config, field.name)
-        if allowed is not None and value not in allowed:
-            raise ValueError(f"`{field.name}` must be one of {allowed}. Received: {value!r}")
+        allowed = choices(field.type)
+        if allowed is not None:
+            value = check_choice(field.name, getattr(config, field.name), allowed)
+            object.__setattr__(config, field.name, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +77,8 @@ class Augmentation:
     color_noise: float = 0.1
 
     def __post_init__(self):
-        if not 0 <= self.color_noise < math.inf:
-            raise ValueError(
-                f"`color_noise` must be a number of at least 0. Received: {self.color_noise!r}"
-            )
+        noise = check_number("color_noise", self.color_noise, minimum=0)
+        object.__setattr__(self, "color_noise", noise)
 
 
 OF_ALEXNET = (
@@ -95,6 +94,20 @@ work better."""
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """Keras's dtype policy, by the name used here."""
+
+_INTEGERS = {
+    **dict.fromkeys(("epochs", "batch_size", "patience"), {"minimum": 1}),
+    "image_size": {"minimum": MINIMUM_SIZE},
+    "seed": {"minimum": 0, "maximum": 2**31 - 1},
+}
+_NUMBERS = {
+    "validation_fraction": {"above": 0, "below": 1},
+    "width": {"above": 0},
+    **dict.fromkeys(("dropout", "momentum"), {"minimum": 0, "below": 1}),
+    **dict.fromkeys(
+        ("learning_rate", "weight_decay", "transfer_rate", "color_noise"), {"minimum": 0}
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,18 +204,10 @@ class TrainingConfig:
     deterministic: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
-        for name in ("learning_rate", "weight_decay", "transfer_rate"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be a number of at least 0. Received: {value!r}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"`momentum` must be at least 0 and less than 1. Received: {self.momentum!r}"
-            )
+        plain = {n: check_integer(n, getattr(self, n), **span) for n, span in _INTEGERS.items()}
+        plain |= {n: check_number(n, getattr(self, n), **span) for n, span in _NUMBERS.items()}
+        for name, value in plain.items():  # without numpy's types, which JSON cannot hold
+            object.__setattr__(self, name, value)
         _check_choices(self)
         if self.variant in DESCENDANTS:
             for name in OF_ALEXNET:
@@ -211,10 +216,6 @@ class TrainingConfig:
                         f"`{name}` must be left out with a network that came after AlexNet. "
                         f"Received: {getattr(self, name)!r} with variant {self.variant!r}"
                     )
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise ValueError(
-                f"`seed` must be an integer from 0 to {2**31 - 1}. Received: {self.seed!r}"
-            )
         if self.from_weights is None and (self.freeze is not None or self.transfer_rate != 1):
             raise ValueError(
                 "`freeze` and `transfer_rate` must come with `from_weights`, whose layers they are "
@@ -272,10 +273,9 @@ class Devices:
         _check_choices(self)
         if self.hosts is not None:
             object.__setattr__(self, "hosts", tuple(self.hosts))
-        if self.replicas is not None and (not isinstance(self.replicas, int) or self.replicas < 1):
-            raise ValueError(
-                f"`replicas` must be an integer of at least 1. Received: {self.replicas!r}"
-            )
+        if self.replicas is not None:
+            replicas = check_integer("replicas", self.replicas, minimum=1)
+            object.__setattr__(self, "replicas", replicas)
         if self.strategy == "none" and (self.replicas or 1) > 1:
             raise ValueError(
                 f"`replicas` must be 1 with strategy 'none'. Received: {self.replicas}"
@@ -302,11 +302,9 @@ class Devices:
                 "`hosts` must be at least two machines, the first as name:port. "
                 f"Received: {list(self.hosts)}"
             )
-        elif not isinstance(self.rank, int) or not 0 <= self.rank < len(self.hosts):
-            raise ValueError(
-                f"`rank` must be an integer from 0 to {len(self.hosts) - 1}, this machine's place "
-                f"in `hosts`. Received: {self.rank!r}"
-            )
+        else:
+            rank = check_integer("rank", self.rank, minimum=0, maximum=len(self.hosts) - 1)
+            object.__setattr__(self, "rank", rank)
 
     @property
     def several_machines(self) -> bool:

@@ -7,31 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from alexnet_keras.common import check_choice, check_integer, check_number
+
 _PACKAGE = "alexnet_keras"
-
-
-def _check_number(name: str, value: float, *, minimum: float, exclusive: bool) -> float:
-    bound = f"greater than {minimum}" if exclusive else f"at least {minimum}"
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < minimum or (exclusive and value == minimum):
-        raise ValueError(f"`{name}` must be a finite number {bound}. Received: {name}={value!r}")
-    return float(value)
-
-
-def _check_integer(name: str, value: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return int(value)
 
 
 def _check_data_format(data_format: str | None) -> str:
     data_format = keras.config.image_data_format() if data_format is None else data_format
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            "`data_format` must be 'channels_last' or 'channels_first'. "
-            f"Received: data_format={data_format!r}"
-        )
-    return data_format
+    return check_choice("data_format", data_format, ("channels_last", "channels_first"))
 
 
 def _channel_axis(data_format: str) -> int:
@@ -61,11 +44,11 @@ class _Normalization(keras.layers.Layer):
 
     def __init__(self, size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs):
         super().__init__(**kwargs)
-        self.size = _check_integer("size", size)
+        self.size = check_integer("size", size, minimum=1)
         # A map that is zero throughout the window would be divided by k ** beta.
-        self.k = _check_number("k", k, minimum=0, exclusive=True)
-        self.alpha = _check_number("alpha", alpha, minimum=0, exclusive=False)
-        self.beta = _check_number("beta", beta, minimum=0, exclusive=False)
+        self.k = check_number("k", k, above=0)
+        self.alpha = check_number("alpha", alpha, minimum=0)
+        self.beta = check_number("beta", beta, minimum=0)
         self.divide_alpha_by_size = bool(divide_alpha_by_size)
         self.data_format = _check_data_format(data_format)
         self.supports_masking = True
@@ -155,7 +138,7 @@ class LocalResponseNormalization(_Normalization):
         **kwargs,
     ):
         super().__init__(size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs)
-        self.groups = _check_integer("groups", groups)
+        self.groups = check_integer("groups", groups, minimum=1)
 
     def build(self, input_shape):
         channels = _check_channels(self, input_shape)

@@ -168,10 +168,13 @@ def test_summary(capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["summary", "--image-size", "32"], "at least 64 pixels"),
+        (
+            ["summary", "--image-size", "32"],
+            "`image_size` (--image-size) must be an integer of at least 64",
+        ),
         (["train", "--data", "no_such_set"], "Received: 'no_such_set'"),
         (["train", "--data", ""], "The data must be named"),
-        (["train", "--epochs", "0"], "`epochs` must be an integer of at least 1"),
+        (["train", "--epochs", "0"], "`epochs` (--epochs) must be an integer of at least 1"),
         (["train", "--activation", "rely"], "rely"),
         (["evaluate", "no/run"], "A run must hold config.json. Received: no/run"),
     ],

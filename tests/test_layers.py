@@ -145,7 +145,7 @@ def test_within_map_equals_loops(size, data_format):
             {"alpha": float("nan")},
             "`alpha` must be .* at least 0. Received: alpha=nan",
         ),
-        ({"beta": -0.5}, "`beta` must be a finite number at least 0. Received: beta=-0.5"),
+        ({"beta": -0.5}, "`beta` must be a finite number of at least 0. Received: beta=-0.5"),
         ({"groups": 0}, "`groups` must be an integer of at least 1. Received: groups=0"),
         ({"data_format": "NHWC"}, "Received: data_format='NHWC'"),
     ],

@@ -145,6 +145,6 @@ def on_machines(strategy: Any):
         if "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
         raise ConnectionError(
-            "All machines must stay to the end; start all of them again with --resume. Received: "
+            "All machines must stay to the end; start all of them again with `resume`. Received: "
             f"{str(error).splitlines()[0][:300]}"
         ) from error

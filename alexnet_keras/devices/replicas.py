@@ -10,9 +10,9 @@ import contextlib
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.common import check_integer
 from alexnet_keras.configuration import Devices
 from alexnet_keras.devices.machines import join_machines
 from alexnet_keras.pictures import Share
@@ -40,8 +40,7 @@ def split_cpu(count: int) -> list[str]:
     >>> split_cpu(2)
     ['/device:CPU:0', '/device:CPU:1']
     """
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"`count` must be an integer of at least 1. Received: count={count!r}")
+    count = check_integer("count", count, minimum=1)
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(

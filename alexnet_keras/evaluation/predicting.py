@@ -45,9 +45,8 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        DataError: if there is no such split, it is empty, a picture cannot be decoded, or the
-            model has another number of classes.
-        ValueError: if the network's probabilities are not finite.
+        DataError: if there is no such split, it is empty, or a picture cannot be decoded.
+        ValueError: if the model has another number of classes, or its probabilities are not finite.
 
     Example:
 
@@ -58,7 +57,7 @@ def evaluate(
     """
     classes = len(dataset.class_names)
     if model.output_shape[-1] != classes:
-        raise DataError(
+        raise ValueError(
             f"The model must have as many classes as the data, {classes}. "
             f"Received: one with {model.output_shape[-1]}"
         )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras.common import write_file
+from alexnet_keras.common import check_choice, write_file
 from alexnet_keras.exchange.exported import import_optional, open_exported
 from alexnet_keras.layers import LocalResponseNormalization, WithinMapNormalization
 from alexnet_keras.pictures import (
@@ -113,8 +113,7 @@ def export_model(model_or_run: keras.Model | Run, path: str | Path, format: str)
 
 
 def _check(model_or_run, run, path, format):
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: {format!r}")
+    check_choice("format", format, FORMATS)
     if not isinstance(model_or_run, (Run, keras.Model)):
         raise ValueError(f"A Keras model or a Run must be exported. Received: {model_or_run!r}")
     ending = FORMATS[format]

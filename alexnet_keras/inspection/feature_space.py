@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from alexnet_keras.common import DataError, check_index
+from alexnet_keras.common import DataError, check_choice, check_integer
 from alexnet_keras.pictures import (
     ColorStatistics,
     ImageDataset,
@@ -169,12 +169,9 @@ def nearest_neighbors(
         if name not in dataset.sizes:
             raise DataError(f"`split` must be one of {tuple(dataset.sizes)}. Received: {name!r}")
     for query in queries:
-        check_index("queries", query, dataset.sizes[query_split])
+        check_integer("queries", query, minimum=0, maximum=dataset.sizes[query_split] - 1)
     others = dataset.sizes[split] - (split == query_split)
-    if not 1 <= count <= others:
-        raise ValueError(
-            f"`count` must be from 1 to {others}, as many as there are. Received: {count}"
-        )
+    count = check_integer("count", count, minimum=1, maximum=others)
     output = _feature_output(model, layer)
     prepare = evaluation_transform(statistics, image_size=model.input_shape[1])
     examples = dataset.examples_at(query_split, list(queries))
@@ -237,8 +234,7 @@ def embedding(found: np.ndarray, method: str = "pca", seed: int = 0) -> Embeddin
     >>> embedding(np.array([[0, 0], [2, 0], [4, 0.5]])).points.shape
     (3, 2)
     """
-    if method not in ("pca", "tsne"):
-        raise ValueError(f"`method` must be 'pca' or 'tsne'. Received: {method!r}")
+    check_choice("method", method, ("pca", "tsne"))
     if len(found) < 3:
         raise ValueError(f"`found` must hold at least three pictures. Received: {len(found)}")
     try:

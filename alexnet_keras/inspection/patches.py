@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from alexnet_keras.common import check_index
+from alexnet_keras.common import check_integer
 from alexnet_keras.inspection.feature_space import layer_outputs
 from alexnet_keras.inspection.receptive_fields import receptive_field
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, evaluation_transform, square_side
@@ -80,7 +80,7 @@ def strongest_patches(
     ((11, 11, 3), True)
     """
     output, field = model.get_layer(layer).output, receptive_field(model, layer)
-    check_index("channel", channel, output.shape[-1])
+    check_integer("channel", channel, minimum=0, maximum=output.shape[-1] - 1)
     size = model.input_shape[1]
     prepare = evaluation_transform(statistics, image_size=size)
     side = square_side(size)

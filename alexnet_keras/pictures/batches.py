@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.common import check_choice
 from alexnet_keras.configuration import Augmentation
 from alexnet_keras.pictures.augmentation import (
     ColorStatistics,
@@ -213,8 +214,7 @@ def evaluation_transform(statistics: ColorStatistics, *, image_size: int, views:
     >>> prepare(tf.zeros((500, 375, 3), tf.uint8)).shape
     TensorShape([10, 227, 227, 3])
     """
-    if views not in (1, 10):
-        raise ValueError(f"`views` must be 1 or 10. Received: {views!r}")
+    views = check_choice("views", views, (1, 10))
     side = square_side(image_size)
     subtracted = statistics.subtracted(image_size)
 

@@ -49,11 +49,11 @@ class StuckLoss(keras.callbacks.Callback):
         self.epochs_stuck = self.epochs_stuck + 1 if stuck else 0
         if self.epochs_stuck >= self.patience and not self.advised:
             self.advised = True
-            advice = ["a learning rate 3 times smaller or larger (--learning-rate)"]
+            advice = ["a `learning_rate` 3 times smaller or larger"]
             if self.config.initialization == "variant":
                 advice.insert(
                     0,
-                    "--initialization he (the biases of 1 and the small weights of the original "
+                    "`initialization='he'` (the biases of 1 and the small weights of the original "
                     "often hold a small network there)",
                 )
             if (
@@ -61,7 +61,7 @@ class StuckLoss(keras.callbacks.Callback):
                 and self.config.dropout
                 and self.config.variant not in DESCENDANTS
             ):
-                advice.append("less dropout (--dropout)")
+                advice.append("less `dropout`")
             print(
                 f"\nFor {self.epochs_stuck} epochs the loss has stayed at that of guessing: "
                 f"{self.chance:.3f} for these class sizes, ln({self.classes}) = "
@@ -94,7 +94,7 @@ class StopDiverged(keras.callbacks.Callback):
             kept = [name for name in ("last.keras", CHECKPOINT) if (self.out / name).exists()]
             raise DivergedError(
                 f"The loss must stay finite. Received: {float(loss)} in {where}; try a smaller "
-                "learning rate (--learning-rate)"
+                "`learning_rate`"
                 + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
             )
 

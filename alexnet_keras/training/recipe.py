@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from alexnet_keras.common import DataError, write_file, write_json
+from alexnet_keras.common import DataError, RunError, write_file, write_json
 from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.devices import (
     choose_strategy,
@@ -81,10 +81,11 @@ def train(
     Raises:
         ConnectionError: if one of several machines is lost.
         FileExistsError: if `out` exists and is not an empty folder; nothing is written.
-        DataError: if the data cannot be opened or decoded, or holds the run's folder.
+        DataError: if the data cannot be opened or decoded.
         DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
         Interrupted: after a signal; the state is kept.
         OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
+        RunError: if the run's folder would lie in the folder of the data.
         ValueError: if the network cannot be built with this configuration, the weights to begin
             with do not fit it, or the devices are not to be had.
 
@@ -101,7 +102,7 @@ def train(
         going_on = (out / "config.json").is_file()
         raise FileExistsError(
             f"The run's folder must be new or empty. Received: {out}, which holds "
-            + (f"a run; --resume {out} goes on with it" if going_on else "something")
+            + (f"a run; `resume({str(out)!r})` goes on with it" if going_on else "something")
         )
     strategy = _prepare_keras(config, devices)
     dataset = _open(config)
@@ -109,7 +110,7 @@ def train(
         # Absolute, so that the run can be evaluated from anywhere.
         config = dataclasses.replace(config, data=os.path.abspath(config.data))
         if Path(config.data) in Path(os.path.abspath(out)).parents:
-            raise DataError(
+            raise RunError(
                 "The run's folder must lie outside of the data, of which it would become a part. "
                 f"Received: {out} in {config.data}"
             )
@@ -165,8 +166,9 @@ def resume(
         The `Run`, its network with the weights of the best epoch, on each of several machines.
 
     Raises:
-        DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
-            changed since; nothing is written.
+        DataError: if the data has changed since; nothing is written.
+        RunError: if the folder does not hold a run, or its checkpoint is not whole; nothing is
+            written.
         Others: as `train`.
 
     Example:

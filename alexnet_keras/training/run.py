@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import EMBEDDED, DataError, packaged_path
+from alexnet_keras.common import EMBEDDED, DataError, RunError, packaged_path
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
@@ -94,7 +94,7 @@ class Run:
         if data is None and dataset.fingerprint != self.fingerprint:
             raise DataError(
                 "The data must be as it was in training, or its splits mix. Received: "
-                f"{dataset.name} with other files or of another version; --data names other data "
+                f"{dataset.name} with other files or of another version; `data` names other data "
                 "to evaluate on"
             )
         return dataset
@@ -109,17 +109,17 @@ def read_config(folder: Path) -> tuple[TrainingConfig, tuple[str, ...], str]:
     """The configuration, class names and data's fingerprint of a run.
 
     Raises:
-        DataError: if `config.json` is not there or is not as `train` wrote it.
+        RunError: if `config.json` is not there or is not as `train` wrote it.
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise DataError(f"A run must hold config.json. Received: {folder}, which does not")
+        raise RunError(f"A run must hold config.json. Received: {folder}, which does not")
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         config = TrainingConfig(**saved["config"])
         return config, tuple(saved["class_names"]), saved["fingerprint"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise DataError(
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
             f"config.json must be as `train` wrote it. Received: {path} ({error})"
         ) from None
 
@@ -138,9 +138,9 @@ def read_statistics(folder: Path, config: TrainingConfig) -> ColorStatistics:
         raise _damaged(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Path, error: Exception) -> RunError:
     reason = str(error).strip().splitlines()[:1]
-    return DataError(
+    return RunError(
         f"{path.name} must be as `train` wrote it. Received: {path} ({' '.join(reason)[:200]})"
     )
 
@@ -169,7 +169,7 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         which: `"best"` or `"last"`.
 
     Raises:
-        DataError: if the folder does not hold a run.
+        RunError: if the folder does not hold a run, or one of its files is broken.
 
     Example:
 
@@ -182,7 +182,7 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
     folder = run_folder(EMBEDDED if folder is None else folder)
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
         if not (folder / name).is_file():
-            raise DataError(f"A run must hold {name}. Received: {folder}, which does not")
+            raise RunError(f"A run must hold {name}. Received: {folder}, which does not")
     config, class_names, fingerprint = read_config(folder)
     path = folder / f"{which}.keras"
     try:

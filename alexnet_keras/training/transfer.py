@@ -12,6 +12,7 @@ the new pictures.
 import keras
 import numpy as np
 
+from alexnet_keras.common import check_choice
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training.run import read_config, read_statistics, run_folder
 from alexnet_keras.variants import LAYERS, VARIANTS
@@ -43,8 +44,7 @@ def freeze(model: keras.Model, last: str) -> None:
     >>> [variable.path for variable in model.trainable_variables]
     ['fc7/kernel', 'fc7/bias', 'fc8/kernel', 'fc8/bias']
     """
-    if last not in LAYERS[:-1]:
-        raise ValueError(f"`last` must be one of {LAYERS[:-1]}. Received: {last!r}")
+    check_choice("last", last, LAYERS[:-1])
     for layer in model.layers:  # in the order of the network
         layer.trainable = False
         if layer.name == last:

@@ -243,14 +243,14 @@ def test_channels_first(name):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: VGG(12), r"`depth` must be one of \(11, 13, 16, 19\). Received: 12"),
-        (lambda: ResNet(20), r"`depth` must be one of \(18, 34, .*200\). Received: 20"),
-        (lambda: ResNet("18"), "`depth` must be one of .* Received: '18'"),
-        (lambda: ResNet([18]), r"`depth` must be one of .* Received: \[18\]"),
-        (lambda: VGG(11, classes=0), "`classes` must be an integer .* Received: 0"),
-        (lambda: GoogLeNet(classes=2.0), "`classes` must be an integer .* Received: 2.0"),
-        (lambda: GoogLeNet(width=0), "`width` must be a finite .* Received: 0"),
-        (lambda: ResNet(18, pooling="sum"), "`pooling` must be one of .* Received: 'sum'"),
+        (lambda: VGG(12), r"`depth` must be one of \(11, 13, 16, 19\). Received: depth=12"),
+        (lambda: ResNet(20), r"`depth` must be one of \(18, 34, .*200\). Received: depth=20"),
+        (lambda: ResNet("18"), "`depth` must be one of .* Received: depth='18'"),
+        (lambda: ResNet([18]), r"`depth` must be one of .* Received: depth=\[18\]"),
+        (lambda: VGG(11, classes=0), "`classes` must be an integer .* Received: classes=0"),
+        (lambda: GoogLeNet(classes=2.0), "`classes` must be an integer .* Received: classes=2.0"),
+        (lambda: GoogLeNet(width=0), "`width` must be a finite .* Received: width=0"),
+        (lambda: ResNet(18, pooling="sum"), "`pooling` must be one of .* Received: pooling='sum'"),
         (lambda: ResNet(18, input_shape=(63, 64, 3)), r"at least 64 .*Received: \(63, 64, 3\)"),
         (lambda: VGG(11, input_shape=(64, 64, 1)), r"height, width, 3.*Received: \(64, 64, 1\)"),
         (

@@ -95,8 +95,8 @@ def test_strategies(monkeypatch):
     assert replica_count(both) == 2
     assert isinstance(both.extended._cross_device_ops, tf.distribute.ReductionToOneDevice)
     for arguments, message in (
-        ({"strategy": "ring"}, "`strategy` must be one of .* Received: 'ring'"),
-        ({"replicas": 0}, "`replicas` must be an integer of at least 1. Received: 0"),
+        ({"strategy": "ring"}, "`strategy` must be one of .* Received: strategy='ring'"),
+        ({"replicas": 0}, "`replicas` must be an integer of at least 1. Received: replicas=0"),
         (
             {"strategy": "none", "replicas": 2},
             "`replicas` must be 1 with strategy 'none'. Received: 2",

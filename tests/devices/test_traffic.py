@@ -143,18 +143,21 @@ def test_communication_as_plain_numbers_and_as_a_table(papers):
     assert len(lines) == 2 + (4 + 1) + (8 + 1) + (8 + 1)
     assert len({len(line) for line in lines[1:]}) == 1
     assert lines[6].split() == ["columns", "2", "all", "30.015", "30.015", "30.015", "468.992"]
-    with pytest.raises(ValueError, match="`scheme` must be one of .*Received: 'pipeline'"):
+    with pytest.raises(ValueError, match="`scheme` must be one of .*Received: scheme='pipeline'"):
         result.total("pipeline")
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"batch_size": 0}, "`batch_size` must be an integer of at least 1. Received: 0"),
-        ({"devices": 1}, "`devices` must be an integer of at least 2. Received: 1"),
-        ({"devices": 2.0}, "`devices` must be an integer of at least 2. Received: 2.0"),
-        ({"activation_dtype": "int8"}, "`activation_dtype` must be one of .*Received: 'int8'"),
-        ({"gradient_dtype": "half"}, "`gradient_dtype` must be one of .*Received: 'half'"),
+        ({"batch_size": 0}, "`batch_size` must be .* of at least 1. Received: batch_size=0"),
+        ({"devices": 1}, "`devices` must be an integer of at least 2. Received: devices=1"),
+        ({"devices": 2.0}, "`devices` must be an integer of at least 2. Received: devices=2.0"),
+        (
+            {"activation_dtype": "int8"},
+            "`activation_dtype` must be one of .*_dtype='int8'",
+        ),
+        ({"gradient_dtype": "half"}, "`gradient_dtype` must be one of .* gradient_dtype='half'"),
     ],
 )
 def test_communication_errors(arguments, message):

@@ -357,7 +357,7 @@ def test_bad_arguments(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     for arguments, message in (
-        ((model, tmp_path / "m.pb", "tensorrt"), "`format` must be one of .*Received: 'tensorrt'"),
+        ((model, tmp_path / "m.pb", "tensorrt"), "`format` must be one of .* format='tensorrt'"),
         ((3, tmp_path / "m.keras", "keras"), "A Keras model or a Run .*Received: 3"),
         ((model, tmp_path / "m.tflite", "onnx"), "'onnx' must end in .onnx. Received: .*m.tflite"),
         ((model, tmp_path / "m.onnx", "saved_model"), "be that of a folder. Received: .*m.onnx"),

@@ -41,9 +41,9 @@ def test_occlusion_defaults_and_errors(model, image):
     occlusion = occlusion_map(model, image, 0)
     assert (occlusion.size, occlusion.stride) == (8, 4)
     assert occlusion.probabilities.shape == (15, 15)
-    with pytest.raises(ValueError, match="`size` must be an integer from 1 to 67. Received: 68"):
+    with pytest.raises(ValueError, match="`size` must be .* from 1 to 67. Received: size=68"):
         occlusion_map(model, image, 0, size=68)
-    with pytest.raises(ValueError, match="`class_index` must be .* from 0 to 3. Received: 4"):
+    with pytest.raises(ValueError, match="`class_index` must be .* from 0 to 3..* class_index=4"):
         occlusion_map(model, image, 4)
 
 
@@ -153,7 +153,7 @@ def test_integrated_gradients_are_complete(variant, image, tmp_path):
 
 
 def test_integrated_gradients_of_bad_arguments(model, image):
-    with pytest.raises(ValueError, match="`steps` must be at least 1. Received: 0"):
+    with pytest.raises(ValueError, match="`steps` must be .* at least 1. Received: steps=0"):
         integrated_gradients(model, image, 0, steps=0)
     with pytest.raises(ValueError, match="`baseline` must be of the model's input shape"):
         integrated_gradients(model, image, 0, np.zeros(3))

@@ -130,8 +130,8 @@ def test_neighbors_figure(data, tmp_path):
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"queries": [11]}, ValueError, "`queries` must be an integer from 0 to 10. Received: 11"),
-        ({"queries": [0], "count": 31}, ValueError, "`count` must be from 1 to 30.* Received: 31"),
+        ({"queries": [11]}, ValueError, "`queries` must be .* from 0 to 10. Received: queries=11"),
+        ({"queries": [0], "count": 31}, ValueError, "`count` must be .* from 1 to 30..* count=31"),
         ({"queries": [0], "split": "test"}, DataError, "`split` must be one of .*Received: 'test'"),
     ],
 )
@@ -180,7 +180,7 @@ def test_tsne_keeps_neighbours_together(tmp_path):
 
 
 def test_embedding_of_bad_arguments(monkeypatch):
-    with pytest.raises(ValueError, match="`method` must be 'pca' or 'tsne'. Received: 'umap'"):
+    with pytest.raises(ValueError, match="`method` must be one of .*Received: method='umap'"):
         embedding(np.eye(4), "umap")
     with pytest.raises(ValueError, match="at least three pictures. Received: 2"):
         embedding(np.eye(2))

@@ -63,5 +63,5 @@ def test_patches_figure(tmp_path):
 
 
 def test_channel_that_is_not_there(model, data):
-    with pytest.raises(ValueError, match="`channel` must be an integer from 0 to 3. Received: 4"):
+    with pytest.raises(ValueError, match="`channel` must be .* from 0 to 3. Received: channel=4"):
         strongest_patches(model, "conv1", 4, data, STATISTICS)

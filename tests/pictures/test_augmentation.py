@@ -257,7 +257,7 @@ def test_ten_views_in_the_papers_places():
 
 
 def test_wrong_number_of_views(data, statistics):
-    with pytest.raises(ValueError, match="`views` must be 1 or 10. Received: 5"):
+    with pytest.raises(ValueError, match=r"`views` must be one of \(1, 10\). Received: views=5"):
         evaluation_batches(data, "validation", statistics, image_size=SIZE, batch_size=1, views=5)
 
 

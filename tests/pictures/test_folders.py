@@ -113,7 +113,7 @@ def folder_with_bad(make_folder):
 
 def test_bad_files_are_named(folder_with_bad):
     data = open_dataset(folder_with_bad)
-    with pytest.raises(DataError, match="cannot .--skip-bad leaves them out.") as error:
+    with pytest.raises(DataError, match="cannot .`skip_bad=True` leaves them out.") as error:
         for split in data.sizes:
             data.require_decodable(split)
     assert any(name in str(error.value) for name in ("0.jpg", "no_image.png", "empty.gif"))

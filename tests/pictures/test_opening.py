@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from alexnet_keras.common import DataError
 from alexnet_keras.pictures import open_dataset

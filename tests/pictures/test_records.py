@@ -105,7 +105,7 @@ def test_cut_off_preparation_goes_on(whole, folder, tmp_path, monkeypatch):
         write_records(data, out, side=SIDE, pictures_per_shard=4)
     monkeypatch.setattr(records, "_write_records", write)
     assert len(list(out.glob("*tfrecord*"))) == whole
-    with pytest.raises(DataError, match="must be complete.*prepare` was cut off"):
+    with pytest.raises(DataError, match="must be complete.*`write_records` was cut off"):
         open_dataset(out)
     assert write_records(data, out, side=SIDE, pictures_per_shard=4) == 16 - 4 * whole
     assert content(out) == content(straight)
@@ -143,7 +143,7 @@ def test_other_folders_are_refused_and_left_alone(folder, tmp_path):
 )
 def test_bad_numbers(arguments, folder, tmp_path):
     [(name, value)] = arguments.items()
-    with pytest.raises(ValueError, match=f"`{name}` must be an integer .* Received: {value}"):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer .*: {name}={value}"):
         write_records(open_dataset(folder), tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
 

@@ -49,7 +49,7 @@ def test_stuck_loss_is_noticed_once(capsys):
         callback.on_epoch_end(epoch, {"loss": loss})
     said = capsys.readouterr().err
     assert said.count("ln(10) = 2.303") == 1
-    assert "--initialization he" in said and "--learning-rate" in said
+    assert "`initialization='he'`" in said and "`learning_rate`" in said
 
 
 def test_stuck_loss_of_unequal_classes_is_their_entropy(capsys):

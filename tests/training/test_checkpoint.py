@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from alexnet_keras.cli import main
-from alexnet_keras.common import DataError, DivergedError, Interrupted
+from alexnet_keras.common import DataError, DivergedError, Interrupted, RunError
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
 from alexnet_keras.training.checkpoint import load_state, save_state
@@ -145,7 +145,7 @@ def test_signal_writes_a_checkpoint(number, steps, config, straight, tmp_path, m
     monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
     before = signal.getsignal(number)
     out = tmp_path / "a run"
-    with pytest.raises(Interrupted, match=f"{number.name}.*--resume '{out}'") as caught:
+    with pytest.raises(Interrupted, match=rf"{number.name}; `resume\('{out}'\)` goes on") as caught:
         train(config, out, checkpoint_steps=1000, verbose=0)
     assert caught.value.number == number and signal.getsignal(number) is before
     about, _ = state(out)
@@ -171,7 +171,7 @@ def test_signal_to_the_command_line(config, folder, tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert errors.splitlines()[-1] == (
-        f"alexnet-keras: stopped by SIGTERM; go on with: alexnet-keras train --resume {out}"
+        f"alexnet-keras: stopped by SIGTERM; `resume('{out}')` (--resume {out}) goes on"
     )
     assert state(out)[0]["epoch"] >= 2
 
@@ -232,7 +232,7 @@ def foreign(path):
 def test_damaged_checkpoint_is_refused(damage, copy):
     damage(copy / CHECKPOINT)
     before = content(copy)
-    with pytest.raises(DataError, match=f"checkpoint must be as `train` wrote it.*{CHECKPOINT}"):
+    with pytest.raises(RunError, match=f"checkpoint must be as `train` wrote it.*{CHECKPOINT}"):
         resume(copy, verbose=0)
     assert content(copy) == before
 
@@ -242,7 +242,7 @@ def test_checkpoint_of_another_network_is_refused(copy):
     saved["config"]["width"] = 0.1
     (copy / "config.json").write_text(json.dumps(saved))
     before = content(copy)
-    with pytest.raises(DataError, match="must be of this network.*with shape"):
+    with pytest.raises(RunError, match="must be of this network.*with shape"):
         resume(copy, verbose=0)
     assert content(copy) == before
 
@@ -278,7 +278,10 @@ def test_changed_configuration_is_refused(option, received, copy, capsys):
 def test_folder_that_holds_a_run_says_how_to_go_on(copy, folder, capsys):
     before = content(copy)
     assert main(["train", "--data", str(folder), "--out", str(copy)]) == 1
-    assert f"holds a run; --resume {copy} goes on with it" in capsys.readouterr().err
+    assert (
+        f"holds a run; `resume('{copy}')` (--resume {copy}) goes on with it"
+        in capsys.readouterr().err
+    )
     assert main(["train", "--resume", str(copy.parent)]) == 1
     assert "A run must hold config.json" in capsys.readouterr().err
     assert content(copy) == before

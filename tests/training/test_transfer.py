@@ -117,7 +117,7 @@ def test_frozen_batch_normalization_goes_by_its_averages(old):
     by_averages = keras.Model(old.model.inputs, old.model.get_layer("conv3").output)
     expected = by_averages(pictures, training=False)
     np.testing.assert_allclose(maps(pictures, training=True), expected, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="`last` must be one of .* Received: 'fc8'"):
+    with pytest.raises(ValueError, match="`last` must be one of .* Received: last='fc8'"):
         freeze(model, "fc8")
 
 
@@ -262,10 +262,10 @@ def test_what_does_not_fit_is_refused(changes, message, config, tmp_path):
     [
         ({"freeze": "conv5"}, "must come with `from_weights`.* Received: freeze='conv5'"),
         ({"transfer_rate": 0.1}, "must come with `from_weights`.* transfer_rate=0.1"),
-        ({"from_weights": "x", "freeze": "fc8"}, "`freeze` must be one of .* Received: 'fc8'"),
+        ({"from_weights": "x", "freeze": "fc8"}, "`freeze` must be one of .* freeze='fc8'"),
         (
             {"from_weights": "x", "transfer_rate": -1},
-            "`transfer_rate` must be a number of at least 0. Received: -1",
+            "`transfer_rate` must be a finite number of at least 0. Received: transfer_rate=-1",
         ),
     ],
 )

@@ -132,11 +132,11 @@ def test_start_is_the_variants(variant):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"variant": "vgg"}, "`variant` must be one of .*Received: 'vgg'"),
+        ({"variant": "vgg"}, "`variant` must be one of .*Received: variant='vgg'"),
         ({"activation": "gelu"}, r"`activation` must be one of \('relu', 'tanh'\)"),
-        ({"normalization": "layer"}, "`normalization` must be one of .*Received: 'layer'"),
-        ({"columns": 3}, "`columns` must be one of .*Received: 3"),
-        ({"image_size": 63}, "`image_size` must be at least 64 pixels. Received: 63"),
+        ({"normalization": "layer"}, "`normalization` must be one of .* normalization='layer'"),
+        ({"columns": 3}, "`columns` must be one of .*Received: columns=3"),
+        ({"image_size": 63}, "`image_size` must be .* at least 64. Received: image_size=63"),
     ],
 )
 def test_bad_arguments(arguments, message):
