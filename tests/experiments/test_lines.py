@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from alexnet_keras.common import DataError
+from alexnet_keras.common import RunError
 from alexnet_keras.experiments import (
     append_line,
     read_lines,
@@ -27,7 +27,7 @@ def test_lines_of_another_schema_are_refused(tmp_path, change, said):
     lines = [dataclasses.asdict(result("base", 0, 0.5)) for _ in range(2)]
     lines[1].update(change)
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(RunError, match=said):
         read_results(tmp_path)
 
 
@@ -48,13 +48,13 @@ def test_types_of_lines(tmp_path):
     for bad in (Line(1, []), Line("a", ["3"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
         path.unlink()
         append_line(path, bad)
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(RunError, match=said):
             read_lines(path, Line)
     path.write_text('{"name": "a"}\n')
-    with pytest.raises(DataError, match=rf"{said} .*\(errors: Field required\)"):
+    with pytest.raises(RunError, match=rf"{said} .*\(errors: Field required\)"):
         read_lines(path, Line)
     path.write_text('{"name": "a", "err')  # cut off
-    with pytest.raises(DataError, match=rf"{said} .*\(Invalid JSON: "):
+    with pytest.raises(RunError, match=rf"{said} .*\(Invalid JSON: "):
         read_lines(path, Line)
 
 
@@ -64,5 +64,5 @@ def test_lines_come_back(tmp_path):
         append_line(tmp_path / "results.jsonl", run)
     assert read_results(tmp_path) == read_results(tmp_path / "results.jsonl") == runs
     append_line(tmp_path / "results.jsonl", dataclasses.replace(runs[0], condition="other"))
-    with pytest.raises(DataError, match="known conditions. Received: .'other'."):
+    with pytest.raises(RunError, match="known conditions. Received: .'other'."):
         read_results(tmp_path)
