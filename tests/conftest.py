@@ -1,9 +1,5 @@
 """What the tests share. Keras and TensorFlow are imported where they are used: it takes seconds."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import pytest
 
