@@ -61,7 +61,7 @@ def use(run: ak.Run, image: np.ndarray) -> float:
     for path, probabilities in ak.predict(run.model, ["a.jpg"], run.statistics, views=10):
         if not isinstance(probabilities, ValueError):
             print(path, ak.decode_predictions(probabilities[None], 3, run.class_names)[0][0][1])
-    run.model(ak.preprocess_input(ak.ten_views(image, 227), mean=(128, 128, 128)))
+    run.model(ak.preprocess_input(ak.ten_views(image, 227), mean=run.statistics.mean))
     onnx: Path = ak.export_model(run, "network.onnx", "onnx")
     seconds = [result.training_seconds for result in ak.ablate(run.config, onnx.parent, seeds=[0])]
     result = ak.evaluate(run.model, run.open_dataset(), run.statistics)
