@@ -50,6 +50,21 @@ def test_types_of_the_public_names():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_rooms_are_there_without_an_import_of_their_own():
+    """Each as the first of the package's to be used."""
+    script = (
+        "import sys, alexnet_keras\n"
+        "for room in sorted(set(dir(alexnet_keras)) - set(alexnet_keras.__all__)):\n"
+        "    for name in [n for n in sys.modules if n.split('.')[0] == 'alexnet_keras']:\n"
+        "        del sys.modules[name]\n"
+        "    import alexnet_keras\n"
+        "    assert getattr(alexnet_keras, room).__name__ == f'alexnet_keras.{room}'\n"
+        "assert alexnet_keras.inspection.grad_cam\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", [n for n, x in PUBLIC.items() if callable(x)])
 def test_docstring_has_an_example(name):
     """Doctest runs it."""
