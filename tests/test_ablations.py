@@ -9,7 +9,7 @@ from scipy import stats
 
 from alexnet_keras import TrainingConfig, ablate, layer_costs
 from alexnet_keras.cli import main
-from alexnet_keras.common import DataError, Interrupted
+from alexnet_keras.common import DataError, Interrupted, RunError
 from alexnet_keras.experiments import (
     CONDITIONS,
     Result,
@@ -190,7 +190,7 @@ def test_lines_of_another_schema_are_refused(tmp_path, change, said):
     lines = [dataclasses.asdict(result("base", 0, 0.5)) for _ in range(2)]
     lines[1].update(change)
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(RunError, match=said):
         read_results(tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_types_of_lines(tmp_path):
     for bad in (Line(1, []), Line("a", ["b"]), Line("a", [True]), Line("a", {}), Line("a", [], 1)):
         path.unlink()
         append_line(path, bad)
-        with pytest.raises(DataError, match="must have the fields of Line. Received: line 1 of"):
+        with pytest.raises(RunError, match="must have the fields of Line. Received: line 1 of"):
             read_lines(path, Line)
 
 
@@ -220,7 +220,7 @@ def test_lines_come_back(tmp_path):
         append_line(tmp_path / "results.jsonl", run)
     assert read_results(tmp_path) == read_results(tmp_path / "results.jsonl") == runs
     append_line(tmp_path / "results.jsonl", dataclasses.replace(runs[0], condition="other"))
-    with pytest.raises(DataError, match="known conditions. Received: .'other'."):
+    with pytest.raises(RunError, match="known conditions. Received: .'other'."):
         read_results(tmp_path)
 
 
