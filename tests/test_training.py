@@ -14,7 +14,7 @@ import tensorflow as tf
 from scipy import stats
 from sklearn import metrics
 
-from alexnet_keras.common import DataError, DivergedError
+from alexnet_keras.common import DataError, DivergedError, RunError
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.devices import choose_strategy
 from alexnet_keras.evaluation import Mistake, evaluate, predict, predict_views, write_report
@@ -98,7 +98,9 @@ def test_optimizer_serializes():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert isinstance(again, MomentumSGD)
     assert again.get_config() == optimizer.get_config()
-    with pytest.raises(ValueError, match="`coupled_weight_decay` .* Received: -1"):
+    with pytest.raises(
+        ValueError, match="`coupled_weight_decay` .* Received: coupled_weight_decay=-1"
+    ):
         MomentumSGD(coupled_weight_decay=-1)
 
 
@@ -212,7 +214,7 @@ def test_report(run, tmp_path):
 
 
 def test_model_of_other_classes(run):
-    with pytest.raises(DataError, match="as many classes as the data, 10. Received: one with 3"):
+    with pytest.raises(ValueError, match="as many classes as the data, 10. Received: one with 3"):
         evaluate(run.model, open_dataset(), run.statistics)
 
 
@@ -226,15 +228,25 @@ def test_picture_that_cannot_be_decoded(run, tmp_path):
 
 
 def test_folder_without_a_run(tmp_path):
-    with pytest.raises(DataError, match="A run must hold config.json. Received: "):
+    with pytest.raises(RunError, match="A run must hold config.json. Received: "):
         load_run(tmp_path)
 
 
-def test_run_with_a_broken_configuration(run, tmp_path):
+@pytest.mark.parametrize(
+    "text", ['{"config": {"epoch": 3}}', '{"config": {"epochs": 0}}', "[", "[]"]
+)
+def test_run_with_a_broken_configuration(run, tmp_path, text):
     shutil.copytree(run.folder, tmp_path / "run")
-    (tmp_path / "run" / "config.json").write_text('{"config": {"epoch": 3}}')
-    with pytest.raises(DataError, match="config.json must be as `train` wrote it"):
+    (tmp_path / "run" / "config.json").write_text(text)
+    with pytest.raises(RunError, match="config.json must be as `train` wrote it"):
         load_run(tmp_path / "run")
+
+
+def test_runs_are_equal_to_themselves_alone(run):
+    """A comparison of their arrays would be an array."""
+    other = load_run(run.folder)
+    assert run == run and run != other and run.statistics != other.statistics
+    assert len({run, other, run.statistics, other.statistics}) == 4
 
 
 def rates(config, val_top1):
@@ -328,7 +340,7 @@ def ids(dataset, split):
 
 def test_run_inside_its_data_is_refused(run):
     inside = Path(run.config.data) / "runs" / "x"
-    with pytest.raises(DataError, match="outside of the data"):
+    with pytest.raises(RunError, match="outside of the data"):
         train(run.config, inside, verbose=0)
     assert not inside.parent.exists()
 
@@ -347,7 +359,7 @@ def test_damaged_run(run, tmp_path, name):
     shutil.copytree(run.folder, tmp_path / "run")
     path = tmp_path / "run" / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match=f"{name} must be as `train` wrote it"):
+    with pytest.raises(RunError, match=f"{name} must be as `train` wrote it"):
         load_run(tmp_path / "run")
 
 

@@ -13,7 +13,7 @@ from alexnet_keras.inspection.maps import as_numpy, check_image
 # Of one picture
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Occlusion:
     """The probability of a class while part of the picture is hidden.
 

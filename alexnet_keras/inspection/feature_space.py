@@ -105,7 +105,7 @@ def _feature_output(model: keras.Model, layer: str | None) -> Any:
     return ops.cast(ops.reshape(output, (-1, int(np.prod(output.shape[1:])))), "float32")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Neighbors:
     """The pictures nearest to some others.
 
@@ -204,7 +204,7 @@ def nearest_neighbors(
     return Neighbors(query_split, queries, split, indices, distances)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Embedding:
     """Pictures as points of a plane.
 
