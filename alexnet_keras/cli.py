@@ -283,7 +283,7 @@ def _add_ablate(parser):
         "--conditions",
         nargs="+",
         metavar="NAME",
-        help="of ablations.CONDITIONS: base, tanh, no-lrn and so on (default: all)",
+        help="of experiments.CONDITIONS: base, tanh, no-lrn and so on (default: all)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder, new or of the same settings: it goes on"

@@ -10,8 +10,6 @@ import tensorflow as tf
 from alexnet_keras.common import check_integer
 from alexnet_keras.inspection.maps import as_numpy, check_image
 
-# Of one picture
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Occlusion:

@@ -18,8 +18,6 @@ from alexnet_keras.pictures import (
     numpy_batches,
 )
 
-# Over a data set
-
 
 def layer_outputs(
     model: keras.Model,

@@ -1,4 +1,4 @@
-"""Over a data set: what excites a map most, and which units never answer."""
+"""What excites a map most in a data set, and which units never answer."""
 
 import dataclasses
 import heapq

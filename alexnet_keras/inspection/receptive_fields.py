@@ -13,8 +13,6 @@ from alexnet_keras.layers import (
     WithinMapNormalization,
 )
 
-# Receptive fields
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReceptiveField:
