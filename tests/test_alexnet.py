@@ -297,8 +297,17 @@ def test_preprocess_input_subtracts_the_mean():
 def test_decode_predictions():
     preds = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])
     assert decode_predictions(preds, top=2, class_names="abc") == [
-        [("b", 0.7), ("c", 0.2)],
-        [("a", 0.5), ("b", 0.25)],
+        [(1, "b", 0.7), (2, "c", 0.2)],
+        [(0, "a", 0.5), (1, "b", 0.25)],
     ]
     with pytest.raises(ValueError, match=r"\(pictures, 2\).*Received: \(2, 3\)"):
         decode_predictions(preds, class_names="ab")
+
+
+def test_decode_predictions_of_imagenet_is_that_of_keras(monkeypatch):
+    index = {str(i): [f"n{i:08}", f"class_{i}"] for i in range(1000)}  # else it is downloaded
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", index)
+    preds = np.random.default_rng(0).dirichlet(np.ones(1000), 2).astype("float32")
+    expected = keras.applications.imagenet_utils.decode_predictions(preds, top=3)
+    assert decode_predictions(preds, top=3) == expected
+    assert expected[0][0][0].startswith("n0000")

@@ -170,7 +170,7 @@ def test_summary(capsys):
     [
         (
             ["summary", "--image-size", "32"],
-            "`image_size` (--image-size) must be an integer of at least 64",
+            "`image_size` (--image-size) must be an integer of",
         ),
         (["train", "--data", "no_such_set"], "Received: 'no_such_set'"),
         (["train", "--data", ""], "The data must be named"),

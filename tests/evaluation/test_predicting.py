@@ -75,7 +75,7 @@ def test_ten_views_are_the_mean_of_ten_passes(run):
 
 
 def test_model_of_other_classes(run):
-    with pytest.raises(DataError, match="as many classes as the data, 10. Received: one with 3"):
+    with pytest.raises(ValueError, match="as many classes as the data, 10. Received: one with 3"):
         evaluate(run.model, open_dataset(), run.statistics)
 
 
