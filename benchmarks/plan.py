@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.harness import RESULTS
+from benchmarks.common import RESULTS
 
 PICTURES = 1_281_167
 """ImageNet's training pictures (ILSVRC 2012)."""
