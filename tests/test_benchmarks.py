@@ -104,7 +104,7 @@ def test_ratio_is_of_the_best_rates_by_seed():
 
 
 def test_four_layers():
-    from benchmarks.claims.relu import four_layers
+    from benchmarks.claims.four_layers import four_layers
 
     plain, normalized = (four_layers(10, 1.0, alpha=alpha) for alpha in (None, 1.0))
     assert [a.output.shape[1:] for a in plain.layers if "pool" in a.name] == [
