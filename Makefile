@@ -45,7 +45,7 @@ site: $(VENV)/installed-site  ## write the web edition, of the outputs that are 
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m sphinx -W --keep-going -E -q -c docs -d build/doctrees . site
 
 constraints:  ## resolve the exact versions anew (needs uv)
-	grep -v '^torch' requirements-backends.txt | uv pip compile --universal --python-version 3.10 --upgrade \
+	grep -v '^torch' requirements-backends.txt | uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-annotate --no-header --no-emit-find-links \
 		requirements.txt requirements-test.txt requirements-site.txt - -o constraints.txt
 

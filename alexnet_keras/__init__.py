@@ -11,13 +11,12 @@ _NAMES = {
     "alexnet_keras.variants": ("VARIANTS",),
     "alexnet_keras.costs": ("layer_costs",),
     "alexnet_keras.layers": (
-        "AdaptiveAveragePooling2D",
         "GroupedConv2D",
         "LocalResponseNormalization",
         "WithinMapNormalization",
     ),
     "alexnet_keras.optimizers": ("MomentumSGD",),
-    "alexnet_keras.configuration": ("Augmentation", "TrainingConfig"),
+    "alexnet_keras.configuration": ("Augmentation", "Devices", "TrainingConfig"),
     "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
     "alexnet_keras.pictures": (
         "ColorStatistics",

@@ -1,7 +1,6 @@
 """AlexNet in the Keras functional API: the paper's network and its named variants."""
 
 import math
-import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from alexnet_keras.common import check_choice, check_integer, check_number
 from alexnet_keras.layers import (
-    AdaptiveAveragePooling2D,
     GroupedConv2D,
     LocalResponseNormalization,
     WithinMapNormalization,
 )
-from alexnet_keras.variants import LAYERS, VARIANTS
-
-MINIMUM_SIZE = 64
-"""The smallest input, in pixels, that leaves something after the third overlapping pool."""
+from alexnet_keras.variants import LAYERS, MINIMUM_SIZE, VARIANTS
 
 
 def AlexNet(
@@ -102,12 +98,16 @@ def AlexNet(
     >>> AlexNet().count_params()
     60965224
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"`variant` must be one of {sorted(VARIANTS)}. Received: {variant!r}")
-    v = VARIANTS[variant]
+    v = VARIANTS[check_choice("variant", variant, VARIANTS)]
     normalization = v.normalization if normalization is None else normalization
     columns = v.columns if columns is None else columns
-    _check_options(pooling, classes, width, normalization, dropout, columns, initialization)
+    check_choice("pooling", pooling, (None, "avg", "max"))
+    check_choice("normalization", normalization, ("lrn", "batch", "none"))
+    check_choice("initialization", initialization, ("variant", "he"))
+    columns = check_choice("columns", columns, (1, 2))
+    classes = check_integer("classes", classes, minimum=1)
+    width = check_number("width", width, above=0)
+    dropout = check_number("dropout", dropout, minimum=0, below=1)
     image = image_input(input_tensor, input_shape)
 
     def scaled(n):  # even, so that two columns can share it
@@ -169,7 +169,7 @@ def AlexNet(
 
     if include_top:
         if v.adaptive_pool:
-            x = AdaptiveAveragePooling2D(6, name="avgpool")(x)
+            x = keras.layers.AdaptiveAveragePooling2D(6, name="avgpool")(_repeat_single(x))
         x = keras.layers.Flatten(name="flatten")(x)  # 9216
         if v.adaptive_pool:
             x = relu(dense(drop(x, 6), "fc6"), 6)
@@ -196,23 +196,6 @@ def AlexNet(
 
         load_weights(model, weights, variant)
     return model
-
-
-def _check_options(pooling, classes, width, normalization, dropout, columns, initialization):
-    for option, value, allowed in (
-        ("pooling", pooling, (None, "avg", "max")),
-        ("normalization", normalization, ("lrn", "batch", "none")),
-        ("columns", columns, (1, 2)),
-        ("initialization", initialization, ("variant", "he")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"`{option}` must be one of {allowed}. Received: {value!r}")
-    if not isinstance(classes, (int, np.integer)) or isinstance(classes, bool) or classes < 1:
-        raise ValueError(f"`classes` must be an integer of at least 1. Received: {classes!r}")
-    if not isinstance(width, numbers.Real) or not 0 < width < math.inf:
-        raise ValueError(f"`width` must be a finite number greater than 0. Received: {width!r}")
-    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be at least 0 and less than 1. Received: {dropout!r}")
 
 
 def channel_axis() -> int:
@@ -251,13 +234,25 @@ def image_input(input_tensor, input_shape):
     return keras.Input(shape, name="image") if input_tensor is None else input_tensor
 
 
+def _sides(maps):
+    return maps.shape[1:3] if channel_axis() == -1 else maps.shape[2:4]
+
+
 def _pad_first(image, v):
     """Pads for conv1: until its last window is complete, or by 2 all around (torchvision)."""
-    sides = image.shape[1:3] if channel_axis() == -1 else image.shape[2:4]
-    pads = [(2, 2) if v.adaptive_pool else (0, -(side - 11) % 4) for side in sides]
+    pads = [(2, 2) if v.adaptive_pool else (0, -(side - 11) % 4) for side in _sides(image)]
     if not any(map(any, pads)):
         return image
     return keras.layers.ZeroPadding2D(pads, name="pad1")(image)
+
+
+def _repeat_single(maps):
+    """A side of one position repeated six times, as the averaging to 6 x 6 leaves it.
+
+    In a TensorFlow graph Keras's layer would fail on it: it averages over windows of 1 and of 2.
+    """
+    size = tuple(6 if side == 1 else 1 for side in _sides(maps))
+    return maps if size == (1, 1) else keras.layers.UpSampling2D(size, name="repeat5")(maps)
 
 
 def _initializers(v, initialization, index, fan_in):

@@ -7,31 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from alexnet_keras.common import check_choice, check_integer, check_number
+
 _PACKAGE = "alexnet_keras"
-
-
-def _check_number(name: str, value: float, *, minimum: float, exclusive: bool) -> float:
-    bound = f"greater than {minimum}" if exclusive else f"at least {minimum}"
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < minimum or (exclusive and value == minimum):
-        raise ValueError(f"`{name}` must be a finite number {bound}. Received: {name}={value!r}")
-    return float(value)
-
-
-def _check_integer(name: str, value: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return int(value)
 
 
 def _check_data_format(data_format: str | None) -> str:
     data_format = keras.config.image_data_format() if data_format is None else data_format
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            "`data_format` must be 'channels_last' or 'channels_first'. "
-            f"Received: data_format={data_format!r}"
-        )
-    return data_format
+    return check_choice("data_format", data_format, ("channels_last", "channels_first"))
 
 
 def _channel_axis(data_format: str) -> int:
@@ -61,11 +44,11 @@ class _Normalization(keras.layers.Layer):
 
     def __init__(self, size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs):
         super().__init__(**kwargs)
-        self.size = _check_integer("size", size)
+        self.size = check_integer("size", size, minimum=1)
         # A map that is zero throughout the window would be divided by k ** beta.
-        self.k = _check_number("k", k, minimum=0, exclusive=True)
-        self.alpha = _check_number("alpha", alpha, minimum=0, exclusive=False)
-        self.beta = _check_number("beta", beta, minimum=0, exclusive=False)
+        self.k = check_number("k", k, above=0)
+        self.alpha = check_number("alpha", alpha, minimum=0)
+        self.beta = check_number("beta", beta, minimum=0)
         self.divide_alpha_by_size = bool(divide_alpha_by_size)
         self.data_format = _check_data_format(data_format)
         self.supports_masking = True
@@ -155,7 +138,7 @@ class LocalResponseNormalization(_Normalization):
         **kwargs,
     ):
         super().__init__(size, k, alpha, beta, divide_alpha_by_size, data_format, **kwargs)
-        self.groups = _check_integer("groups", groups)
+        self.groups = check_integer("groups", groups, minimum=1)
 
     def build(self, input_shape):
         channels = _check_channels(self, input_shape)
@@ -330,74 +313,3 @@ class GroupedConv2D(keras.layers.Conv2D):
             shape = (-1, 1, 1) if axis == 1 else (-1,)
             x = x + ops.reshape(self.bias, shape)
         return x if self.activation is None else self.activation(x)
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class AdaptiveAveragePooling2D(keras.layers.Layer):
-    """Averages a feature map of any size into `size x size` cells, as torchvision's AlexNet does.
-
-    Cell ``i`` covers the rows ``floor(i * height / size)`` up to ``ceil((i + 1) * height / size)``,
-    that one excluded, and columns alike (`torch.nn.AdaptiveAvgPool2d`). A map of `size x size` is
-    left as it is.
-
-    Args:
-        size: integer of at least 1, the side of the result.
-        data_format: `"channels_last"`, `"channels_first"` or `None` (Keras's setting).
-
-    Input shape: `(batch, height, width, channels)`, height and width defined, or `(batch, channels,
-    height, width)` with `"channels_first"`. Output: the same with `size` for height and width.
-
-    Raises:
-        ValueError: if `size` is no integer of at least 1, for an unknown `data_format`, and if
-            height or width is undefined.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from alexnet_keras import AdaptiveAveragePooling2D
-    >>> x = np.arange(9, dtype="float32").reshape(1, 3, 3, 1)
-    >>> np.asarray(AdaptiveAveragePooling2D(2)(x))[0, :, :, 0].tolist()
-    [[2.0, 3.0], [5.0, 6.0]]
-    """
-
-    def __init__(self, size: int, data_format: str | None = None, **kwargs):
-        super().__init__(**kwargs)
-        self.size = _check_integer("size", size)
-        self.data_format = _check_data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    def build(self, input_shape):
-        sides = input_shape[1:3] if self.data_format == "channels_last" else input_shape[2:4]
-        if None in sides:
-            raise ValueError(
-                "Height and width of the input to `AdaptiveAveragePooling2D` must be defined. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
-
-    def call(self, inputs):
-        down, across, rows = "bhwc,ih->biwc", "biwc,jw->bijc", 1
-        if self.data_format == "channels_first":
-            down, across, rows = "bchw,ih->bciw", "bciw,jw->bcij", 2
-
-        def cells(length):
-            matrix = np.zeros((self.size, length), "float32")
-            for i in range(self.size):
-                start, stop = i * length // self.size, -(-(i + 1) * length // self.size)
-                matrix[i, start:stop] = 1 / (stop - start)
-            return ops.cast(matrix, inputs.dtype)
-
-        height, width = inputs.shape[rows], inputs.shape[rows + 1]
-        if height == width == self.size:
-            return inputs
-        # One axis at a time: LiteRT's converter fails on all three factors in one product.
-        return ops.einsum(across, ops.einsum(down, inputs, cells(height)), cells(width))
-
-    def compute_output_shape(self, input_shape):
-        batch, *_ = input_shape
-        channels = input_shape[_channel_axis(self.data_format)]
-        if self.data_format == "channels_first":
-            return (batch, channels, self.size, self.size)
-        return (batch, self.size, self.size, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size, "data_format": self.data_format}

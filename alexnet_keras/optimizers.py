@@ -1,9 +1,10 @@
 """The paper's optimizer, whose weight decay Keras does not have."""
 
-import math
 from typing import Any
 
 import keras
+
+from alexnet_keras.common import check_number
 
 
 @keras.saving.register_keras_serializable("alexnet_keras")
@@ -48,19 +49,13 @@ class MomentumSGD(keras.optimizers.SGD):
         **kwargs,
     ):
         super().__init__(learning_rate, momentum, name=name, **kwargs)
-        if not 0 <= coupled_weight_decay < math.inf:
-            raise ValueError(
-                "`coupled_weight_decay` must be a number of at least 0. "
-                f"Received: {coupled_weight_decay!r}"
-            )
-        for layer, factor in (rate_factors or {}).items():
-            if not 0 <= factor < math.inf:
-                raise ValueError(
-                    "`rate_factors` must be numbers of at least 0. "
-                    f"Received: {factor!r} for {layer}"
-                )
-        self.coupled_weight_decay = coupled_weight_decay
-        self.rate_factors = dict(rate_factors or {})
+        self.coupled_weight_decay = check_number(
+            "coupled_weight_decay", coupled_weight_decay, minimum=0
+        )
+        self.rate_factors = {
+            layer: check_number(f"rate_factors[{layer!r}]", factor, minimum=0)
+            for layer, factor in (rate_factors or {}).items()
+        }
 
     def build(self, variables):
         super().build(variables)

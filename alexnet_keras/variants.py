@@ -9,6 +9,9 @@ from typing import Any
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 """The eight layers with weights, in order."""
 
+MINIMUM_SIZE = 64
+"""The smallest input, in pixels, that leaves something after the third overlapping pool."""
+
 _PAPER_STDS = (0.01,) * 8
 
 _PAPER_BIASES = (0, 1, 0, 1, 1, 1, 1, 0)

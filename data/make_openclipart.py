@@ -30,6 +30,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +38,6 @@ import imagehash
 import numpy as np
 import PIL
 import scipy
-import tomllib
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 from scipy import ndimage
 from scipy.sparse import coo_matrix

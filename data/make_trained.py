@@ -1,7 +1,7 @@
 """Copies a run on the embedded pictures into `data/trained/`, as the network of the package.
 
-Without the optimizer's state. Run this with the oldest Keras of `constraints.txt`: it does not know
-all the arguments that a later one writes into a `.keras` file.
+Without the optimizer's state. Run this with the oldest Keras of `requirements.txt`: it does not
+know all the arguments that a later one writes into a `.keras` file.
 
     alexnet-keras train
     python data/make_trained.py runs/openclipart-paper

@@ -1,17 +1,15 @@
-"""What the tests share."""
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+"""What the tests share. Keras and TensorFlow are imported where they are used: it takes seconds."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
+
+SMALL = {"image_size": 64, "width": 0.1, "epochs": 2, "batch_size": 8, "dropout": 0.1}
 
 
 @pytest.fixture(scope="session")
 def write_pictures():
     """A function that writes class folders of JPEG pictures: noise, and a colour for a class."""
+    import tensorflow as tf
 
     def write(folder, counts, size=(80, 70), noise=60, color=180):
         rng = np.random.default_rng(0)
@@ -35,3 +33,31 @@ def make_folder(tmp_path, write_pictures):
         return write_pictures(tmp_path / name, counts or {"blue": 6, "red": 8}, size)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, write_pictures):
+    """Three classes that differ in colour, learned in two epochs."""
+    from alexnet_keras import TrainingConfig, train
+
+    counts = {"blue": 20, "green": 20, "red": 20}
+    folder = write_pictures(tmp_path_factory.mktemp("data"), counts)
+    config = TrainingConfig(data=str(folder), **SMALL, schedule="constant")
+    return train(config, tmp_path_factory.mktemp("runs") / "run", verbose=0)
+
+
+def check_figure(figure, tmp_path):
+    """Every figure has a title, and every colour bar a label; it can be written."""
+    titles = [axes.get_title() for axes in figure.axes]
+    assert figure.get_suptitle() or any(titles)
+    for axes in figure.axes:
+        if axes.get_label() == "<colorbar>":
+            assert axes.get_ylabel()
+        elif axes.axison and axes.has_data() and (axes.lines or axes.patches or axes.collections):
+            if len(axes.get_xticks()):
+                assert axes.get_ylabel()
+    figure.savefig(tmp_path / "figure.png", dpi=20)
+
+
+def colorbars(figure):
+    return [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]

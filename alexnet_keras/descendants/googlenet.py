@@ -80,7 +80,7 @@ def GoogLeNet(  # noqa: N802
     >>> GoogLeNet().count_params()
     6998552
     """
-    check_options(pooling, classes, width)
+    classes, width = check_options(pooling, classes, width)
     if auxiliary and not include_top:
         raise ValueError(
             "`auxiliary` classifiers need `include_top`. "

@@ -1,26 +1,15 @@
 """What the networks that came after AlexNet share."""
 
-import math
-import numbers
-
 import keras
-import numpy as np
 
 from alexnet_keras.alexnet import channel_axis, classifier_dtype, image_input
-
-
-def check_depth(depth, table):
-    if depth not in tuple(table):
-        raise ValueError(f"`depth` must be one of {tuple(table)}. Received: {depth!r}")
+from alexnet_keras.common import check_choice, check_integer, check_number
 
 
 def check_options(pooling, classes, width):
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` must be one of (None, 'avg', 'max'). Received: {pooling!r}")
-    if not isinstance(classes, (int, np.integer)) or isinstance(classes, bool) or classes < 1:
-        raise ValueError(f"`classes` must be an integer of at least 1. Received: {classes!r}")
-    if not isinstance(width, numbers.Real) or not 0 < width < math.inf:
-        raise ValueError(f"`width` must be a finite number greater than 0. Received: {width!r}")
+    """Checks what all of them take; returns `classes` and `width` as plain numbers."""
+    check_choice("pooling", pooling, (None, "avg", "max"))
+    return check_integer("classes", classes, minimum=1), check_number("width", width, above=0)
 
 
 def network_input(input_tensor, input_shape):

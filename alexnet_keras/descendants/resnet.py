@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from alexnet_keras.alexnet import channel_axis
+from alexnet_keras.common import check_choice
 from alexnet_keras.descendants.parts import (
-    check_depth,
     check_options,
     classifier,
     convolution,
@@ -86,8 +86,8 @@ def ResNet(  # noqa: N802
     >>> sum(cost.multiply_adds for cost in layer_costs(model))
     1814073344
     """
-    check_depth(depth, RESNETS)
-    check_options(pooling, classes, width)
+    depth = check_choice("depth", depth, RESNETS)
+    classes, width = check_options(pooling, classes, width)
     kind, blocks = RESNETS[depth]
     image = network_input(input_tensor, input_shape)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from alexnet_keras.common import check_choice
 from alexnet_keras.descendants.parts import (
-    check_depth,
     check_options,
     classifier,
     convolution,
@@ -79,8 +79,8 @@ def VGG(  # noqa: N802 (named as in keras.applications)
     >>> VGG(16).count_params()
     138357544
     """
-    check_depth(depth, VGGS)
-    check_options(pooling, classes, width)
+    depth = check_choice("depth", depth, VGGS)
+    classes, width = check_options(pooling, classes, width)
     image = network_input(input_tensor, input_shape)
 
     def he(factor):

@@ -4,21 +4,21 @@ import atexit
 import contextlib
 import hashlib
 import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.configuration import Devices
+
 _HEARTBEAT = 30  # seconds without a sign of life after which a machine is given up
 
 
-def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distribution.DataParallel:
+def join_machines(devices: Devices) -> keras.distribution.DataParallel:
     """Makes this process one of several that train one network, each on a share of every batch.
 
     It waits until all have come. From then on all must make the same calls, as what one computes
@@ -27,32 +27,18 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
     with its message. A process can join once.
 
     Args:
-        hosts: the machines, the same list on each; the first as `"name:port"`, with a free port
-            that the others reach. `None` for what Slurm, Open MPI or Kubernetes say in their
-            environment variables, for `rank` too.
-        rank: this one's place in the list, from 0.
+        devices: with `hosts` and `rank`, or without them for what Slurm, Open MPI or Kubernetes say
+            in their environment variables.
 
     Returns:
         The distribution, over all devices of all machines.
 
     Raises:
-        ValueError: if they are not such a list and place, or Keras's backend is not JAX.
+        ValueError: if Keras's backend is not JAX, or nothing names the machines.
         ImportError: if JAX is older than 0.7, which cannot be told how long to wait for a machine.
         RuntimeError: if the machines do not find each other in five minutes, or JAX or TensorFlow
             has begun to compute before.
     """
-    if hosts is None:
-        if rank is not None:
-            raise ValueError(f"`rank` must come with `hosts`. Received: rank={rank!r} alone")
-    elif len(hosts) < 2 or not all(hosts) or not re.fullmatch(r".+:\d+", hosts[0]):
-        raise ValueError(
-            f"`hosts` must be at least two machines, the first as name:port. Received: {hosts!r}"
-        )
-    elif not isinstance(rank, int) or not 0 <= rank < len(hosts):
-        raise ValueError(
-            f"`rank` must be an integer from 0 to {len(hosts) - 1}, this machine's place in "
-            f"`hosts`. Received: {rank!r}"
-        )
     if keras.backend.backend() != "jax":
         raise ValueError(
             "Several machines need Keras's JAX backend (KERAS_BACKEND=jax). "
@@ -63,9 +49,9 @@ def join_machines(hosts: Sequence[str] | None, rank: int | None) -> keras.distri
     tf.config.set_visible_devices([], "GPU")  # their memory is for JAX
     try:
         jax.distributed.initialize(
-            coordinator_address=hosts and hosts[0],
-            num_processes=hosts and len(hosts),
-            process_id=rank,
+            coordinator_address=devices.hosts and devices.hosts[0],
+            num_processes=devices.hosts and len(devices.hosts),
+            process_id=devices.rank,
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except TypeError:
@@ -159,6 +145,6 @@ def on_machines(strategy: Any):
         if "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
         raise ConnectionError(
-            "All machines must stay to the end; start all of them again with --resume. Received: "
+            "All machines must stay to the end; start all of them again with `resume`. Received: "
             f"{str(error).splitlines()[0][:300]}"
         ) from error

@@ -7,14 +7,13 @@ a loop of one's own would have to take its place.
 """
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from alexnet_keras.configuration import STRATEGIES
+from alexnet_keras.common import check_integer
+from alexnet_keras.configuration import Devices
 from alexnet_keras.devices.machines import join_machines
 from alexnet_keras.pictures import Share
 
@@ -38,11 +37,10 @@ def split_cpu(count: int) -> list[str]:
     Example:
 
     >>> from alexnet_keras import split_cpu
-    >>> split_cpu(1)
-    ['/device:CPU:0']
+    >>> split_cpu(2)
+    ['/device:CPU:0', '/device:CPU:1']
     """
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"`count` must be an integer of at least 1. Received: count={count!r}")
+    count = check_integer("count", count, minimum=1)
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -60,75 +58,54 @@ def split_cpu(count: int) -> list[str]:
     return names
 
 
-def choose_strategy(
-    name: str = "auto",
-    replicas: int | None = None,
-    hosts: Sequence[str] | None = None,
-    rank: int | None = None,
-) -> Any:
+def choose_strategy(devices: Devices) -> Any:
     """The strategy to train with.
 
     Args:
-        name: `"none"` for one device; `"mirrored"` for a replica on each GPU, or on logical CPUs
-            where there is no GPU; `"auto"` for the second where there are several GPUs;
-            `"machines"` for a replica on each device of several machines, see `join_machines`.
-        replicas: how many; `None` for all the GPUs, or the logical CPUs that there are. On a
-            machine without a GPU the CPU is split (`split_cpu`).
-        hosts, rank: of the machines; with `hosts`, `"auto"` is `"machines"`.
+        devices: which ones.
 
     Returns:
-        A `tf.distribute.MirroredStrategy`, a `keras.distribution.DataParallel`, or `None` for one
-        device.
+        A `tf.distribute.MirroredStrategy`, a `keras.distribution.DataParallel` (see
+        `join_machines`), or `None` for one device.
 
     Raises:
-        ValueError: for an unknown name, another backend than the strategy needs, more replicas
-            than GPUs, or hosts that are not a list of machines.
+        ValueError: for another backend than the strategy needs, or more replicas than GPUs.
         RuntimeError: if the CPU is to be split and TensorFlow has started, or the machines do not
             find each other.
 
     Example:
 
-    >>> choose_strategy("none") is None
+    >>> from alexnet_keras import Devices
+    >>> choose_strategy(Devices("none")) is None
     True
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
-    if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
-        raise ValueError(f"`replicas` must be an integer of at least 1. Received: {replicas!r}")
-    if name == "machines" or hosts is not None or rank is not None:
-        if name not in ("auto", "machines") or replicas is not None:
-            raise ValueError(
-                "On several machines, where each device is a replica, `strategy` must be "
-                "'machines' and `replicas` be left out. "
-                f"Received: hosts={hosts}, rank={rank}, {name!r} and replicas={replicas}"
-            )
-        return join_machines(hosts, rank)
+    strategy, replicas = devices.strategy, devices.replicas
+    if devices.several_machines:
+        return join_machines(devices)
     if keras.backend.backend() != "tensorflow":
-        if name == "mirrored" or (replicas or 1) > 1:
+        if strategy == "mirrored" or (replicas or 1) > 1:
             raise ValueError(
                 "Replicas need Keras's TensorFlow backend (KERAS_BACKEND=tensorflow). "
                 f"Received: {keras.backend.backend()!r}"
             )
         return None
-    if name == "none" and (replicas or 1) > 1:
-        raise ValueError(f"`replicas` must be 1 with strategy 'none'. Received: {replicas}")
     gpus = len(tf.config.list_physical_devices("GPU"))
     one = replicas == 1 or (replicas is None and gpus < 2)
-    if name == "none" or (name == "auto" and one):
+    if strategy == "none" or (strategy == "auto" and one):
         return None
     if gpus:
         if (replicas or 1) > gpus:
             raise ValueError(
                 f"`replicas` must be at most the number of GPUs, {gpus}. Received: {replicas}"
             )
-        devices = [f"GPU:{i}" for i in range(replicas or gpus)]
+        names = [f"GPU:{i}" for i in range(replicas or gpus)]
     else:
         if replicas is not None:
             split_cpu(replicas)
-        devices = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
+        names = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
     # NCCL's sums are suspected of the NaN losses on several GPUs since TensorFlow 2.16 (its issue
     # 90686, open).
-    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+    return tf.distribute.MirroredStrategy(names, tf.distribute.ReductionToOneDevice())
 
 
 def scope(strategy: Any) -> contextlib.AbstractContextManager:

@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 
+from alexnet_keras.common import check_choice, check_integer
 from alexnet_keras.devices.two_columns import why_not_two_columns
 from alexnet_keras.variants import LAYERS
 
@@ -52,10 +52,8 @@ class Communication:
 
     def total(self, scheme: str) -> int:
         """Bytes a step, forward and backward, over all layers and devices."""
+        check_choice("scheme", scheme, sorted({row.scheme for row in self.exchanges}))
         rows = [row for row in self.exchanges if row.scheme == scheme]
-        if not rows:
-            known = sorted({row.scheme for row in self.exchanges})
-            raise ValueError(f"`scheme` must be one of {known}. Received: {scheme!r}")
         return sum(row.forward + row.backward for row in rows)
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,19 +144,11 @@ def communication(
     >>> [round(result.total(scheme) / 1e6) for scheme in ("columns", "data", "mixed")]
     [60, 488, 34]
     """
-    for option, value, minimum in (("batch_size", batch_size, 1), ("devices", devices, 2)):
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < minimum:
-            raise ValueError(
-                f"`{option}` must be an integer of at least {minimum}. Received: {value!r}"
-            )
+    batch_size = check_integer("batch_size", batch_size, minimum=1)
+    devices = check_integer("devices", devices, minimum=2)
     sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
-    for option, value in (
-        ("activation_dtype", activation_dtype),
-        ("gradient_dtype", gradient_dtype),
-    ):
-        if value not in sizes:
-            raise ValueError(f"`{option}` must be one of {tuple(sizes)}. Received: {value!r}")
+    check_choice("activation_dtype", activation_dtype, sizes)
+    check_choice("gradient_dtype", gradient_dtype, sizes)
     layers = {layer.name: layer for layer in model.layers}
     if not set(LAYERS) <= set(layers):
         raise ValueError(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_keras.common import check_number
+
 CONFIDENCE = 0.95
 """Of the intervals in a report."""
 
@@ -47,8 +49,7 @@ def wilson_interval(
     k, n = np.asarray(count, "float64"), np.asarray(total, "float64")
     if not ((k >= 0) & (k <= n)).all():
         raise ValueError(f"`count` must lie between 0 and `total`. Received: {count} of {total}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1. Received: {confidence!r}")
+    confidence = check_number("confidence", confidence, above=0, below=1)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     with np.errstate(invalid="ignore"):
         # (p + z^2 / 2n) / (1 + z^2 / n), and so on, with both sides times n.

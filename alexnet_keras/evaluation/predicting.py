@@ -28,7 +28,6 @@ def evaluate(
     split: str = "validation",
     views: int = 1,
     batch_size: int = 128,
-    mean: str = "color",
     mistakes: int = 16,
 ) -> Evaluation:
     """Runs a network over a split. Memory does not grow with the number of pictures.
@@ -40,16 +39,14 @@ def evaluate(
         views: 1 for the central crop; 10 for the mean of the softmax over the paper's ten views
             (section 4.1).
         batch_size: images a step; with ten views a tenth as many pictures.
-        mean: `"color"` or `"image"`, as in training.
         mistakes: how many of the most confident wrong predictions to keep.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        DataError: if there is no such split, it is empty, a picture cannot be decoded, or the
-            model has another number of classes.
-        ValueError: if the network's probabilities are not finite.
+        DataError: if there is no such split, it is empty, or a picture cannot be decoded.
+        ValueError: if the model has another number of classes, or its probabilities are not finite.
 
     Example:
 
@@ -60,7 +57,7 @@ def evaluate(
     """
     classes = len(dataset.class_names)
     if model.output_shape[-1] != classes:
-        raise DataError(
+        raise ValueError(
             f"The model must have as many classes as the data, {classes}. "
             f"Received: one with {model.output_shape[-1]}"
         )
@@ -72,7 +69,6 @@ def evaluate(
         statistics,
         image_size=model.input_shape[1],
         batch_size=max(1, batch_size // views),
-        mean=mean,
         views=views,
     )
     confusion, calibration = np.zeros((classes, classes), "int64"), Calibration.empty()
@@ -137,7 +133,6 @@ def predict(
     statistics: ColorStatistics,
     *,
     views: int = 1,
-    mean: str = "color",
 ) -> Iterator[tuple[str, np.ndarray | DataError]]:
     """Class probabilities of picture files, one after another.
 
@@ -146,7 +141,6 @@ def predict(
         paths: JPEG, PNG, BMP or GIF files.
         statistics: of the training data.
         views: 1 or 10.
-        mean: `"color"` or `"image"`, as in training.
 
     Yields:
         `(path, probabilities)`, float32 of shape `(classes,)`; in place of the probabilities a
@@ -164,9 +158,7 @@ def predict(
     """
     import tensorflow as tf
 
-    prepare = evaluation_transform(
-        statistics, image_size=model.input_shape[1], mean=mean, views=views
-    )
+    prepare = evaluation_transform(statistics, image_size=model.input_shape[1], views=views)
     for path in map(str, paths):
         try:
             image = prepare(decode_image(tf.io.read_file(os.fsencode(path)))).numpy()

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras.common import write_file
+from alexnet_keras.common import check_choice, write_file
 from alexnet_keras.exchange.exported import import_optional, open_exported
 from alexnet_keras.layers import LocalResponseNormalization, WithinMapNormalization
 from alexnet_keras.pictures import (
@@ -113,8 +113,7 @@ def export_model(model_or_run: keras.Model | Run, path: str | Path, format: str)
 
 
 def _check(model_or_run, run, path, format):
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: {format!r}")
+    check_choice("format", format, FORMATS)
     if not isinstance(model_or_run, (Run, keras.Model)):
         raise ValueError(f"A Keras model or a Run must be exported. Received: {model_or_run!r}")
     ending = FORMATS[format]
@@ -173,9 +172,7 @@ def _write_saved_model(model, name, path, run=None):
         return named(images, training=False)
 
     if run is not None:
-        prepare = evaluation_transform(
-            run.statistics, image_size=run.config.image_size, mean=run.config.mean
-        )
+        prepare = evaluation_transform(run.statistics, image_size=run.config.image_size)
 
         def picture(encoded):
             # BMP and GIF are decoded by Python, which cannot be saved.
@@ -232,9 +229,7 @@ def _litert(model, name, run) -> bytes:
 def _representative(run: Run) -> Iterator[list[np.ndarray]]:
     """Training pictures, one at a time, as the network sees them in evaluation."""
     dataset = run.open_dataset()
-    prepare = evaluation_transform(
-        run.statistics, image_size=run.config.image_size, mean=run.config.mean
-    )
+    prepare = evaluation_transform(run.statistics, image_size=run.config.image_size)
     some = dataset.shuffled("train", tf.zeros(2, tf.int64)).take(REPRESENTATIVE)
     pictures = some.map(lambda example: prepare(decode_image(example["image"])))
     for picture in numpy_batches(pictures, dataset, "train"):

@@ -131,7 +131,6 @@ def accuracies(run: Run, path: str | Path, split: str = "validation") -> tuple[f
     """
     dataset, exported = run.open_dataset(), open_exported(path)
     results = [
-        evaluate(model, dataset, run.statistics, split=split, mean=run.config.mean)
-        for model in (run.model, exported)
+        evaluate(model, dataset, run.statistics, split=split) for model in (run.model, exported)
     ]
     return 1 - results[0].top1_error, 1 - results[1].top1_error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alexnet_keras.common import DataError, packaged_path
+from alexnet_keras.common import DataError, RunError, packaged_path
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.costs import layer_costs
 from alexnet_keras.evaluation import evaluate
@@ -83,7 +83,8 @@ def ablate(
 
     Raises:
         ValueError: for an unknown condition, a seed given twice, and where the folder holds results
-            with other settings or of other data; nothing is written.
+            with other settings (`RunError` where they are broken, `DataError` where they are of
+            other data); nothing is written.
         Others: as `train`.
 
     Example:
@@ -144,9 +145,7 @@ def _run(name: str, config: TrainingConfig, folder: Path, checkpoint_steps: int)
         shutil.rmtree(folder, ignore_errors=True)  # it was cut off before it began
         run = train(config, folder, **how)
     dataset, model = run.open_dataset(), load_run(folder, "last").model
-    one, ten = (
-        evaluate(model, dataset, run.statistics, views=views, mean=config.mean) for views in (1, 10)
-    )
+    one, ten = (evaluate(model, dataset, run.statistics, views=views) for views in (1, 10))
     log = run.log()
     time = json.loads((folder / "time.json").read_text(encoding="utf-8"))
     return Result(
@@ -189,11 +188,11 @@ def read_results(path: str | Path | None = None) -> list[Result]:
             README.
 
     Raises:
-        DataError: if a line is not as `ablate` writes it, or there is no such condition.
+        RunError: if a line is not as `ablate` writes it, or there is no such condition.
     """
     path = packaged_path("results/ablations.jsonl") if path is None else Path(path)
     results = read_lines(path / RESULTS if path.is_dir() else path, Result)
     unknown = {result.condition for result in results} - CONDITIONS.keys()
     if unknown:
-        raise DataError(f"Results must be of known conditions. Received: {sorted(unknown)}")
+        raise RunError(f"Results must be of known conditions. Received: {sorted(unknown)}")
     return results

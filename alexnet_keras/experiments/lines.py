@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alexnet_keras.common import DataError, write_file
+from alexnet_keras.common import RunError, write_file
 
 Line = TypeVar("Line")
 
@@ -20,7 +20,7 @@ def read_lines(path: str | Path, kind: type[Line]) -> list[Line]:
         kind: the dataclass; its annotations are the schema.
 
     Raises:
-        DataError: if a line has other fields, or a value is of another type or not finite.
+        RunError: if a line has other fields, or a value is of another type or not finite.
     """
     from pydantic import TypeAdapter, ValidationError, with_config  # takes 70 ms to import
 
@@ -32,7 +32,7 @@ def read_lines(path: str | Path, kind: type[Line]) -> list[Line]:
         try:
             lines.append(schema.validate_json(text))
         except ValidationError as error:
-            raise DataError(
+            raise RunError(
                 f"Each line must have the fields of {kind.__name__}. "
                 f"Received: line {number} of {path} ({_problem(error.errors()[0])})"
             ) from None

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras.common import check_index
+from alexnet_keras.common import check_integer
 from alexnet_keras.inspection.maps import as_numpy, check_image
 
 # Of one picture
@@ -67,15 +67,13 @@ def occlusion_map(
     (5, 5)
     """
     check_image(model, image)
-    check_index("class_index", class_index, model.output_shape[-1])
+    check_integer("class_index", class_index, minimum=0, maximum=model.output_shape[-1] - 1)
     height, width = model.input_shape[1:3]
-    size = max(1, min(height, width) // 8) if size is None else size
+    side = min(height, width)
+    size = max(1, side // 8) if size is None else size
+    size = check_integer("size", size, minimum=1, maximum=side)
     stride = max(1, size // 2) if stride is None else stride
-    for name, value in (("size", size), ("stride", stride)):
-        if not isinstance(value, (int, np.integer)) or not 1 <= value <= min(height, width):
-            raise ValueError(
-                f"`{name}` must be an integer from 1 to {min(height, width)}. Received: {value!r}"
-            )
+    stride = check_integer("stride", stride, minimum=1, maximum=side)
     image = np.asarray(image, "float32")
     tops, lefts = range(0, height - size + 1, stride), range(0, width - size + 1, stride)
     corners = [(top, left) for top in tops for left in lefts]
@@ -127,7 +125,7 @@ def grad_cam(
     (5, 5)
     """
     check_image(model, image)
-    check_index("class_index", class_index, model.output_shape[-1])
+    check_integer("class_index", class_index, minimum=0, maximum=model.output_shape[-1] - 1)
     maps = _last_maps(model) if layer is None else model.get_layer(layer).output
     if len(maps.shape) != 4:
         raise ValueError(
@@ -186,9 +184,8 @@ def integrated_gradients(
     baseline = np.zeros(model.input_shape[1:]) if baseline is None else baseline
     check_image(model, image)
     check_image(model, baseline, "baseline")
-    check_index("class_index", class_index, model.output_shape[-1])
-    if steps < 1:
-        raise ValueError(f"`steps` must be at least 1. Received: {steps!r}")
+    check_integer("class_index", class_index, minimum=0, maximum=model.output_shape[-1] - 1)
+    steps = check_integer("steps", steps, minimum=1)
     _require_tensorflow()
     scores = keras.Model(model.input, _score_output(model))
     baseline = np.asarray(baseline, "float32")

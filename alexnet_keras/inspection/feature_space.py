@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from alexnet_keras.common import DataError, check_index
+from alexnet_keras.common import DataError, check_choice, check_integer
 from alexnet_keras.pictures import (
     ColorStatistics,
     ImageDataset,
@@ -28,7 +28,6 @@ def layer_outputs(
     statistics: ColorStatistics,
     split: str,
     batch_size: int,
-    mean: str,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
     """Images, labels, and what some of the model's tensors are for them, batch by batch."""
     if dataset.sizes.get(split) == 0:
@@ -40,7 +39,6 @@ def layer_outputs(
         statistics,
         image_size=model.input_shape[1],
         batch_size=batch_size,
-        mean=mean,
     )
     for images, labels in numpy_batches(batches, dataset, split):
         yield images, labels, until.predict_on_batch(images)
@@ -54,7 +52,6 @@ def features(
     split: str = "validation",
     layer: str | None = None,
     batch_size: int = 128,
-    mean: str = "color",
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a layer says of each picture of a split: at full width 16 kB a picture of fc7.
 
@@ -64,7 +61,6 @@ def features(
         statistics: of the training data.
         layer: the name of a layer; `None` for the activations of fc7, as in the paper's section 6.
         batch_size: pictures a step.
-        mean: `"color"` or `"image"`, as in training.
 
     Returns:
         float32 `(pictures, units)`, maps flattened, and the labels, int64 `(pictures,)`.
@@ -86,7 +82,7 @@ def features(
     parts = [
         (values, labels)
         for _, labels, values in layer_outputs(
-            model, output, dataset, statistics, split, batch_size, mean
+            model, output, dataset, statistics, split, batch_size
         )
     ]
     return tuple(np.concatenate(part) for part in zip(*parts))
@@ -133,7 +129,6 @@ def nearest_neighbors(
     count: int = 6,
     layer: str | None = None,
     batch_size: int = 128,
-    mean: str = "color",
 ) -> Neighbors:
     """The pictures whose features are nearest to those of some others, by Euclidean distance.
 
@@ -150,7 +145,6 @@ def nearest_neighbors(
         count: neighbours of each.
         layer: the name of a layer; `None` for the activations of fc7.
         batch_size: pictures a step.
-        mean: `"color"` or `"image"`, as in training.
 
     Returns:
         The `Neighbors`; of equally near ones the first in the split.
@@ -175,14 +169,11 @@ def nearest_neighbors(
         if name not in dataset.sizes:
             raise DataError(f"`split` must be one of {tuple(dataset.sizes)}. Received: {name!r}")
     for query in queries:
-        check_index("queries", query, dataset.sizes[query_split])
+        check_integer("queries", query, minimum=0, maximum=dataset.sizes[query_split] - 1)
     others = dataset.sizes[split] - (split == query_split)
-    if not 1 <= count <= others:
-        raise ValueError(
-            f"`count` must be from 1 to {others}, as many as there are. Received: {count}"
-        )
+    count = check_integer("count", count, minimum=1, maximum=others)
     output = _feature_output(model, layer)
-    prepare = evaluation_transform(statistics, image_size=model.input_shape[1], mean=mean)
+    prepare = evaluation_transform(statistics, image_size=model.input_shape[1])
     examples = dataset.examples_at(query_split, list(queries))
     images = np.stack([prepare(decode_image(example["image"])).numpy() for example in examples])
     wanted = keras.Model(model.input, output).predict(images, batch_size, verbose=0)
@@ -191,9 +182,7 @@ def nearest_neighbors(
     indices = np.zeros((len(queries), 0), "int64")
     distances = np.zeros((len(queries), 0), "float32")
     index = 0
-    for _, labels, values in layer_outputs(
-        model, output, dataset, statistics, split, batch_size, mean
-    ):
+    for _, labels, values in layer_outputs(model, output, dataset, statistics, split, batch_size):
         places = np.arange(index, index + len(labels))
         new = np.stack([np.linalg.norm(values - one, axis=1) for one in wanted])
         if split == query_split:
@@ -245,8 +234,7 @@ def embedding(found: np.ndarray, method: str = "pca", seed: int = 0) -> Embeddin
     >>> embedding(np.array([[0, 0], [2, 0], [4, 0.5]])).points.shape
     (3, 2)
     """
-    if method not in ("pca", "tsne"):
-        raise ValueError(f"`method` must be 'pca' or 'tsne'. Received: {method!r}")
+    check_choice("method", method, ("pca", "tsne"))
     if len(found) < 3:
         raise ValueError(f"`found` must hold at least three pictures. Received: {len(found)}")
     try:

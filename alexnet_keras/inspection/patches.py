@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from alexnet_keras.common import check_index
+from alexnet_keras.common import check_integer
 from alexnet_keras.inspection.feature_space import layer_outputs
 from alexnet_keras.inspection.receptive_fields import receptive_field
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, evaluation_transform, square_side
@@ -47,7 +47,6 @@ def strongest_patches(
     split: str = "train",
     count: int = 9,
     batch_size: int = 128,
-    mean: str = "color",
 ) -> list[Patch]:
     """The places in a data set that excite a unit most, at most one a picture.
 
@@ -61,7 +60,6 @@ def strongest_patches(
         statistics: of the training data.
         count: how many patches.
         batch_size: pictures a step.
-        mean: `"color"` or `"image"`, as in training.
 
     Returns:
         `count` patches or as many as there are pictures, the strongest first; of equals, the first.
@@ -82,17 +80,15 @@ def strongest_patches(
     ((11, 11, 3), True)
     """
     output, field = model.get_layer(layer).output, receptive_field(model, layer)
-    check_index("channel", channel, output.shape[-1])
+    check_integer("channel", channel, minimum=0, maximum=output.shape[-1] - 1)
     size = model.input_shape[1]
-    prepare = evaluation_transform(statistics, image_size=size, mean=mean)
+    prepare = evaluation_transform(statistics, image_size=size)
     side = square_side(size)
     subtracted = -prepare(tf.zeros((side, side, 3))).numpy()  # what black becomes
     maps = output if len(output.shape) == 4 else ops.expand_dims(output, (1, 2))
     maps = ops.cast(maps[..., channel], "float32")
     index, best = 0, []
-    for images, labels, batch in layer_outputs(
-        model, maps, dataset, statistics, split, batch_size, mean
-    ):
+    for images, labels, batch in layer_outputs(model, maps, dataset, statistics, split, batch_size):
         for image, label, values in zip(images, labels, batch):
             key = float(values.max()), -index
             if len(best) < count or key > best[0][:2]:
@@ -113,7 +109,6 @@ def dead_units(
     *,
     split: str = "train",
     batch_size: int = 128,
-    mean: str = "color",
 ) -> dict[str, np.ndarray]:
     """The ReLU units that are not above zero for any picture: no gradient reaches their weights.
 
@@ -124,7 +119,6 @@ def dead_units(
         dataset, split: the pictures.
         statistics: of the training data.
         batch_size: pictures a step.
-        mean: `"color"` or `"image"`, as in training.
 
     Returns:
         For each layer with a ReLU, by name and in order, bool `(units,)`: true for the dead ones.
@@ -155,7 +149,7 @@ def dead_units(
         for a in layers
     }
     dead = {layer.name: np.ones(layer.output.shape[-1], bool) for layer in layers}
-    for _, _, batch in layer_outputs(model, lives, dataset, statistics, split, batch_size, mean):
+    for _, _, batch in layer_outputs(model, lives, dataset, statistics, split, batch_size):
         for name, alive in batch.items():
             dead[name] &= ~alive.ravel()
     return dead

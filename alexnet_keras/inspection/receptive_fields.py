@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from alexnet_keras.layers import (
-    AdaptiveAveragePooling2D,
     LocalResponseNormalization,
     WithinMapNormalization,
 )
@@ -157,8 +156,8 @@ def _window(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray, np.ndarr
     kinds = keras.layers
     if isinstance(layer, (kinds.Flatten, kinds.GlobalAveragePooling2D, kinds.GlobalMaxPooling2D)):
         return sides, none, none
-    if isinstance(layer, AdaptiveAveragePooling2D) and not (sides % layer.size).any():
-        return sides // layer.size, sides // layer.size, none
+    if isinstance(layer, kinds.AdaptiveAveragePooling2D) and not (sides % layer.output_size).any():
+        return sides // layer.output_size, sides // layer.output_size, none
     if isinstance(layer, (kinds.MaxPooling2D, kinds.AveragePooling2D)):
         kernel = np.array(layer.pool_size)
     elif isinstance(layer, (kinds.Conv2D, kinds.DepthwiseConv2D)) and set(

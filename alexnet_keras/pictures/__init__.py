@@ -12,7 +12,6 @@ from alexnet_keras.pictures.augmentation import (
     ten_views,
 )
 from alexnet_keras.pictures.batches import (
-    PAPER_AUGMENTATION,
     Share,
     evaluation_batches,
     evaluation_transform,
@@ -32,7 +31,6 @@ __all__ = [
     "IMAGENET_STATISTICS",
     "ImageDataset",
     "MANIFEST",
-    "PAPER_AUGMENTATION",
     "SHUFFLE_CHUNK",
     "Share",
     "central_square",

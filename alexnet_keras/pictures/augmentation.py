@@ -6,6 +6,7 @@ Pictures are scaled so that the shorter side is 256 pixels and cut to the centra
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,10 @@ class ColorStatistics:
         deviations: standard deviations along the principal components, largest first, `(3,)`.
         components: principal components, one a column, `(3, 3)`.
         mean_image: mean of the central squares, `(side, side, 3)`; `None` if unknown.
+        subtract: `"color"` or `"image"`, which of the two means the pipeline subtracts.
+
+    Raises:
+        ValueError: if `subtract` is neither, or the mean image that it names is unknown.
 
     Example:
 
@@ -48,6 +53,30 @@ class ColorStatistics:
     deviations: np.ndarray
     components: np.ndarray
     mean_image: np.ndarray | None = None
+    subtract: Literal["color", "image"] = "color"
+
+    def __post_init__(self):
+        if self.subtract not in ("color", "image"):
+            raise ValueError(f"`subtract` must be 'color' or 'image'. Received: {self.subtract!r}")
+        if self.subtract == "image" and self.mean_image is None:
+            raise ValueError("`subtract` can be 'image' with a mean image only. Received: none")
+
+    def subtracted(self, image_size: int) -> np.ndarray:
+        """What the pipeline subtracts from a crop: `(3,)`, or `(image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: if the mean image is not that of the squares for such crops.
+        """
+        if self.subtract == "color":
+            return self.mean
+        side = square_side(image_size)
+        if self.mean_image.shape != (side, side, 3):
+            raise ValueError(
+                f"The mean image must be {side} x {side} for {image_size}-pixel crops. "
+                f"Received: {self.mean_image.shape}"
+            )
+        margin = (side - image_size) // 2
+        return self.mean_image[margin : margin + image_size, margin : margin + image_size]
 
     def save(self, path: str | Path) -> None:
         """Writes an `.npz` file."""
@@ -59,7 +88,9 @@ class ColorStatistics:
     def load(cls, path: str | Path) -> "ColorStatistics":
         """Reads what `save` wrote."""
         with np.load(path) as arrays:
-            return cls(**arrays)
+            values = dict(arrays)
+        # Older files lack it, see `read_statistics`.
+        return cls(**{**values, "subtract": str(values.get("subtract", "color"))})
 
 
 IMAGENET_STATISTICS = ColorStatistics(
@@ -76,7 +107,7 @@ IMAGENET_STATISTICS = ColorStatistics(
 
 
 def color_statistics(
-    dataset: ImageDataset, image_size: int, mean: str = "color"
+    dataset: ImageDataset, image_size: int, subtract: Literal["color", "image"] = "color"
 ) -> ColorStatistics:
     """Mean image and principal components of colour of the training split, in one pass over it.
 
@@ -86,7 +117,7 @@ def color_statistics(
     Args:
         dataset: its training split is read.
         image_size: side in pixels of the network's input.
-        mean: `"color"` or `"image"`, what will be subtracted.
+        subtract: `"color"` or `"image"`, which mean the pipeline is to subtract.
 
     Returns:
         The `ColorStatistics` of the squares that crops are taken from.
@@ -102,7 +133,7 @@ def color_statistics(
     ((3,), (3,), (3, 3))
     """
     name = dataset.name.partition("/")[0].partition(":")[0]
-    if name == "imagenet2012" and not dataset.in_files and mean == "color":
+    if name == "imagenet2012" and not dataset.in_files and subtract == "color":
         return IMAGENET_STATISTICS
     side = square_side(image_size)
 
@@ -129,6 +160,7 @@ def color_statistics(
         deviations=np.sqrt(np.maximum(variances[::-1], 0)).astype("float32"),
         components=components[:, ::-1].astype("float32"),
         mean_image=mean_image.astype("float32"),
+        subtract=subtract,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.common import check_choice
 from alexnet_keras.configuration import Augmentation
 from alexnet_keras.pictures.augmentation import (
     ColorStatistics,
@@ -17,22 +18,6 @@ from alexnet_keras.pictures.augmentation import (
 )
 from alexnet_keras.pictures.dataset import ImageDataset
 from alexnet_keras.pictures.decoding import decode_image
-
-PAPER_AUGMENTATION = Augmentation()
-
-
-def _subtracted(statistics: ColorStatistics, image_size: int, mean: str) -> np.ndarray:
-    if mean == "color":
-        return statistics.mean
-    if statistics.mean_image is None:
-        raise ValueError("`mean='image'` needs statistics with a mean image, which these lack")
-    side, margin = square_side(image_size), (square_side(image_size) - image_size) // 2
-    if statistics.mean_image.shape != (side, side, 3):
-        raise ValueError(
-            f"The mean image must be {side} x {side} for {image_size}-pixel crops. "
-            f"Received: {statistics.mean_image.shape}"
-        )
-    return statistics.mean_image[margin : margin + image_size, margin : margin + image_size]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +76,7 @@ def training_batches(
     image_size: int,
     batch_size: int,
     seed: int,
-    augmentation: Augmentation = PAPER_AUGMENTATION,
+    augmentation: Augmentation = Augmentation(),
     first_epoch: int = 0,
     first_step: int = 0,
     share: Share | None = None,
@@ -130,7 +115,7 @@ def training_batches(
     """
     # By rows: adding along an axis of three numbers is slow.
     row = 3 * image_size
-    subtracted = _subtracted(statistics, image_size, augmentation.mean)
+    subtracted = statistics.subtracted(image_size)
     subtracted = np.resize(subtracted, row if subtracted.ndim == 1 else (image_size, row))
     directions = (statistics.components * statistics.deviations).T * augmentation.color_noise
     count = dataset.sizes["train"]
@@ -172,7 +157,6 @@ def evaluation_batches(
     *,
     image_size: int,
     batch_size: int,
-    mean: str = "color",
     views: int = 1,
     share: Share | None = None,
 ) -> tf.data.Dataset:
@@ -183,7 +167,6 @@ def evaluation_batches(
         statistics: of the training data.
         image_size: side in pixels of the network's input.
         batch_size: pictures; the last batch holds what is left.
-        mean: `"color"` or `"image"`, as in training.
         views: 1 or 10.
         share: what is taken of every batch; `None` for all.
 
@@ -205,7 +188,7 @@ def evaluation_batches(
     >>> next(batches.as_numpy_iterator())[0].shape
     (8, 10, 64, 64, 3)
     """
-    prepare = evaluation_transform(statistics, image_size=image_size, mean=mean, views=views)
+    prepare = evaluation_transform(statistics, image_size=image_size, views=views)
 
     def one_picture(example, *weight):
         return prepare(decode_image(example["image"])), example["label"], *weight
@@ -218,9 +201,7 @@ def evaluation_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_transform(
-    statistics: ColorStatistics, *, image_size: int, mean: str = "color", views: int = 1
-):
+def evaluation_transform(statistics: ColorStatistics, *, image_size: int, views: int = 1):
     """The function that makes one decoded picture into the network's input, for testing.
 
     It takes uint8 `(height, width, 3)` and returns float32 `(image_size, image_size, 3)`, or `(10,
@@ -233,10 +214,9 @@ def evaluation_transform(
     >>> prepare(tf.zeros((500, 375, 3), tf.uint8)).shape
     TensorShape([10, 227, 227, 3])
     """
-    if views not in (1, 10):
-        raise ValueError(f"`views` must be 1 or 10. Received: {views!r}")
+    views = check_choice("views", views, (1, 10))
     side = square_side(image_size)
-    subtracted = _subtracted(statistics, image_size, mean)
+    subtracted = statistics.subtracted(image_size)
 
     def prepare(image):
         square = central_square(image, side)

@@ -105,7 +105,7 @@ class ImageDataset:
             raise DataError(
                 "Every picture must be a JPEG, PNG, BMP or GIF file that can be decoded. "
                 f"Received: {len(bad)} of the {self.sizes[split]} {split} pictures that cannot "
-                f"(--skip-bad leaves them out): {', '.join(bad[:5])}{' ...' * (len(bad) > 5)}"
+                f"(`skip_bad=True` leaves them out): {', '.join(bad[:5])}{' ...' * (len(bad) > 5)}"
             )
 
     def _records(self, split: str) -> tf.data.Dataset:

@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from alexnet_keras.common import EMBEDDED, DataError, packaged_path
+from alexnet_keras.common import EMBEDDED, DataError, check_number, packaged_path
 from alexnet_keras.pictures.dataset import ImageDataset
 from alexnet_keras.pictures.folders import dataset_of_folder
 
 MANIFEST, CHECKSUMS = "manifest.json", "SHA256SUMS"
-"""What `prepare` keeps in its folder beside the data set: the first from the beginning, the second
-when all is done."""
+"""What `write_records` keeps in its folder beside the data set: the first from the beginning, the
+second when all is done."""
 
 
 def open_dataset(
@@ -30,7 +30,7 @@ def open_dataset(
             - `"openclipart"`, the embedded set;
             - a folder that holds one folder of pictures a class, or `train/` and `val/` (or
               `valid/`, `validation/`, `test/`) folders of them; JPEG, PNG, BMP and GIF;
-            - a folder that `prepare` has written;
+            - a folder that `write_records` has written;
             - the name of a data set of TensorFlow Datasets, such as `"imagenette/160px-v2"`,
               `"cifar10"`, `"tf_flowers"` or `"imagenet2012"`, downloaded if it is not there yet.
         data_dir: where TensorFlow Datasets keeps its data; `None` for its default.
@@ -46,6 +46,7 @@ def open_dataset(
     Raises:
         DataError: if there is no such data set or folder, a class folder is empty, there are fewer
             than two classes, or the validation split has a class that the training split lacks.
+        ValueError: if `validation_fraction` does not lie between 0 and 1.
 
     Example:
 
@@ -54,10 +55,7 @@ def open_dataset(
     >>> len(data.class_names), sorted(data.sizes)
     (10, ['train', 'validation'])
     """
-    if not 0 < validation_fraction < 1:
-        raise DataError(
-            f"`validation_fraction` must lie between 0 and 1. Received: {validation_fraction!r}"
-        )
+    validation_fraction = check_number("validation_fraction", validation_fraction, above=0, below=1)
     name = str(name)
     if not name:
         raise DataError("The data must be named. Received: an empty name")
@@ -93,7 +91,7 @@ def _from_prepared(folder: Path) -> "ImageDataset":
     if not (folder / CHECKSUMS).is_file():
         raise DataError(
             "The prepared pictures must be complete. Received: "
-            f"{folder}, where `alexnet-keras prepare` was cut off; the same command goes on"
+            f"{folder}, where `write_records` was cut off; the same call goes on"
         )
     dataset = _from_builder(str(folder), tfds.builder_from_directory(folder), 0)
     fingerprint = hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
@@ -143,7 +141,7 @@ def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageD
     else:
         percent = round(100 * (1 - validation_fraction))
         if not 0 < percent < 100:
-            raise DataError(
+            raise ValueError(
                 "`validation_fraction` must be at least 0.01 and at most 0.99 for a data set of "
                 f"TensorFlow Datasets. Received: {validation_fraction!r}"
             )

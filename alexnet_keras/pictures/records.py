@@ -12,7 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import track
 
-from alexnet_keras.common import write_file, write_json
+from alexnet_keras.common import check_integer, write_file, write_json
 from alexnet_keras.pictures.augmentation import central_square
 from alexnet_keras.pictures.dataset import ImageDataset, numpy_batches
 from alexnet_keras.pictures.decoding import decode_image
@@ -64,15 +64,11 @@ def write_records(
     >>> open_dataset("squares").sizes == open_dataset().sizes
     True
     """
-    for name, value, least, most in (
-        ("side", side, 1, 65500),
-        ("quality", quality, 1, 100),
-        ("pictures_per_shard", pictures_per_shard, 1, 2**31),
-    ):
-        if not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(
-                f"`{name}` must be an integer from {least} to {most}. Received: {value!r}"
-            )
+    side = check_integer("side", side, minimum=1, maximum=65500)
+    quality = check_integer("quality", quality, minimum=1, maximum=100)
+    pictures_per_shard = check_integer(
+        "pictures_per_shard", pictures_per_shard, minimum=1, maximum=2**31
+    )
     out = Path(out)
     manifest = {
         "source": dataset.name,

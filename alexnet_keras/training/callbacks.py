@@ -49,11 +49,11 @@ class StuckLoss(keras.callbacks.Callback):
         self.epochs_stuck = self.epochs_stuck + 1 if stuck else 0
         if self.epochs_stuck >= self.patience and not self.advised:
             self.advised = True
-            advice = ["a learning rate 3 times smaller or larger (--learning-rate)"]
+            advice = ["a `learning_rate` 3 times smaller or larger"]
             if self.config.initialization == "variant":
                 advice.insert(
                     0,
-                    "--initialization he (the biases of 1 and the small weights of the original "
+                    "`initialization='he'` (the biases of 1 and the small weights of the original "
                     "often hold a small network there)",
                 )
             if (
@@ -61,7 +61,7 @@ class StuckLoss(keras.callbacks.Callback):
                 and self.config.dropout
                 and self.config.variant not in DESCENDANTS
             ):
-                advice.append("less dropout (--dropout)")
+                advice.append("less `dropout`")
             print(
                 f"\nFor {self.epochs_stuck} epochs the loss has stayed at that of guessing: "
                 f"{self.chance:.3f} for these class sizes, ln({self.classes}) = "
@@ -94,23 +94,34 @@ class StopDiverged(keras.callbacks.Callback):
             kept = [name for name in ("last.keras", CHECKPOINT) if (self.out / name).exists()]
             raise DivergedError(
                 f"The loss must stay finite. Received: {float(loss)} in {where}; try a smaller "
-                "learning rate (--learning-rate)"
+                "`learning_rate`"
                 + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
             )
 
 
-class SaveModels(keras.callbacks.Callback):
-    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1."""
+class KeepModels(keras.callbacks.Callback):
+    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1.
 
-    def __init__(self, out: Path):
+    Args:
+        out: the run's folder.
+        writes: whether this process writes; of several machines the others than the first keep the
+            best weights in memory instead.
+    """
+
+    def __init__(self, out: Path, writes: bool = True):
         super().__init__()
-        self.out, self.best = out, -1.0
+        self.out, self.writes = out, writes
+        self.best, self.weights = -1.0, None
 
     def on_epoch_end(self, epoch, logs=None):
+        better = logs["val_top1"] > self.best
+        self.best = max(self.best, logs["val_top1"])
+        if not self.writes:
+            self.weights = self.model.get_weights() if better else self.weights
+            return
         with without_distribution():
             write_file(self.out / "last.keras", self.model.save)
-        if logs["val_top1"] > self.best:
-            self.best = logs["val_top1"]
+        if better:
             copy = functools.partial(shutil.copyfile, self.out / "last.keras")
             write_file(self.out / "best.keras", copy)
 

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from alexnet_keras.common import DataError, DivergedError, Interrupted, write_file
+from alexnet_keras.common import DivergedError, Interrupted, RunError, write_file
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the file in the run's folder."""
@@ -70,7 +70,7 @@ def save_state(path: Path, model: keras.Model, about: dict[str, Any]) -> None:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise DivergedError(
                 "The weights must stay finite. Received: NaN or infinity in "
-                f"{variable.path}; try a smaller learning rate (--learning-rate)"
+                f"{variable.path}; try a smaller `learning_rate`"
             )
     text = json.dumps({"format": _FORMAT, **about})
     arrays["about"] = np.frombuffer(text.encode(), "uint8")
@@ -93,7 +93,7 @@ def load_state(path: Path, model: keras.Model) -> tuple[dict[str, Any], Callable
         The dictionary, and a function that gives the model the values.
 
     Raises:
-        DataError: if the file is not whole, not a checkpoint, or of another model.
+        RunError: if the file is not whole, not a checkpoint, or of another model.
     """
     wanted = _variables(model)
     try:
@@ -104,17 +104,17 @@ def load_state(path: Path, model: keras.Model) -> tuple[dict[str, Any], Callable
             raise ValueError(f"format {about['format']}")
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(
+        raise RunError(
             f"The checkpoint must be as `train` wrote it. Received: {path} ({reason[:200]})"
         ) from None
     for variable, value in zip(wanted, values):
         if tuple(variable.shape) != value.shape:
-            raise DataError(
+            raise RunError(
                 f"The checkpoint must be of this network. Received: {path} with shape "
                 f"{value.shape} for {variable.path} of shape {tuple(variable.shape)}"
             )
     if len(wanted) != len(values):
-        raise DataError(
+        raise RunError(
             f"The checkpoint must be of this network, with {len(wanted)} variables. Received: "
             f"{path} with {len(values)}"
         )

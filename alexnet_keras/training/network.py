@@ -1,4 +1,4 @@
-"""The network of a configuration, and how it is compiled."""
+"""The network of a configuration."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def build_model(config: TrainingConfig, classes: int) -> keras.Model:
         keras.config.set_dtype_policy(before)
 
 
-def jit_compile(config: TrainingConfig, devices: Any = None) -> bool | str:
+def jit_compile(config: TrainingConfig, strategy: Any = None) -> bool | str:
     """What `keras.Model.compile` should be told of the name.
 
     On a CPU XLA's convolutions are slower than TensorFlow's own, except in float16, which
@@ -51,7 +51,7 @@ def jit_compile(config: TrainingConfig, devices: Any = None) -> bool | str:
 
     Args:
         config: of a run; with `deterministic` Keras leaves XLA out.
-        devices: the strategy, `None` for one device. On several, XLA crashes with mixed precision
+        strategy: `None` for one device. On several, XLA crashes with mixed precision
             (Keras issue 21366).
 
     Example:
@@ -65,6 +65,6 @@ def jit_compile(config: TrainingConfig, devices: Any = None) -> bool | str:
         keras.backend.backend() == "tensorflow"
         and config.precision == "float16"
         and not config.deterministic
-        and devices is None
+        and strategy is None
         and not tf.config.list_physical_devices("GPU")
     )

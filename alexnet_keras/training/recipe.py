@@ -4,26 +4,23 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 
-from alexnet_keras.common import DataError, write_file, write_json
-from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.common import DataError, RunError, write_file, write_json
+from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.devices import (
     choose_strategy,
     is_first_machine,
     on_machines,
     require_same_on_machines,
-    scope,
     share_of,
     use_deterministic_operations,
 )
-from alexnet_keras.metrics import Loss, Top1, Top5
-from alexnet_keras.optimizers import MomentumSGD
 from alexnet_keras.pictures import (
+    ColorStatistics,
     ImageDataset,
     color_statistics,
     evaluation_batches,
@@ -33,8 +30,8 @@ from alexnet_keras.pictures import (
 )
 from alexnet_keras.training.callbacks import (
     ImagesPerSecond,
+    KeepModels,
     PaperPlateau,
-    SaveModels,
     StopDiverged,
     StuckLoss,
     learning_rate_callback,
@@ -46,22 +43,21 @@ from alexnet_keras.training.checkpoint import (
     require_room,
     stopping_on_signals,
 )
-from alexnet_keras.training.network import build_model, jit_compile
+from alexnet_keras.training.compiling import compiled_model
+from alexnet_keras.training.network import build_model
 from alexnet_keras.training.run import Run, load_run, read_config, read_statistics, versions
-from alexnet_keras.training.transfer import freeze, rate_factors, take_over
+from alexnet_keras.training.transfer import take_over
+from alexnet_keras.weights import load_weights
 
 
 def train(
     config: TrainingConfig,
     out: str | Path,
     *,
-    strategy: str = "auto",
-    replicas: int | None = None,
-    hosts: Sequence[str] | None = None,
-    rank: int | None = None,
+    devices: Devices = Devices(),
     checkpoint_steps: int = 500,
     verbose: int | str = "auto",
-) -> Run | None:
+) -> Run:
     """Trains a network and keeps the run in a folder.
 
     The folder then holds `config.json` (the configuration, class names and versions),
@@ -73,28 +69,25 @@ def train(
     Args:
         config: what to train, on what.
         out: folder of the run; made if it is not there.
-        strategy, replicas: how to use several devices, see `choose_strategy`. The batch size is
-            that of all replicas together, so that the result is that of one device, but for batch
-            normalization, which takes the statistics of each replica's share.
-        hosts, rank: the machines to train on and this one's place among them, see `join_machines`.
-            Every machine makes the same call. The first alone writes; to resume, all read the
-            folder, which is best one that they share.
+        devices: what to train on. Of several machines each makes the same call, with its own rank.
+            The first alone writes; to resume, all read the folder, which is best one that they
+            share.
         checkpoint_steps: between two checkpoints within an epoch; another is written after each.
         verbose: as for `keras.Model.fit`.
 
     Returns:
-        The `Run`, its network with the weights of the best epoch; `None` on other machines than
-        the first.
+        The `Run`, its network with the weights of the best epoch, on each of several machines.
 
     Raises:
         ConnectionError: if one of several machines is lost.
         FileExistsError: if `out` exists and is not an empty folder; nothing is written.
-        DataError: if the data cannot be opened or decoded, or holds the run's folder.
+        DataError: if the data cannot be opened or decoded.
         DivergedError: if the loss is no longer finite; the models of earlier epochs are kept.
         Interrupted: after a signal; the state is kept.
         OSError: if the disk is too full for the run's models and checkpoints, or becomes so.
+        RunError: if the run's folder would lie in the folder of the data.
         ValueError: if the network cannot be built with this configuration, the weights to begin
-            with do not fit it, or the strategy or the replicas are not to be had.
+            with do not fit it, or the devices are not to be had.
 
     Example:
 
@@ -109,15 +102,15 @@ def train(
         going_on = (out / "config.json").is_file()
         raise FileExistsError(
             f"The run's folder must be new or empty. Received: {out}, which holds "
-            + (f"a run; --resume {out} goes on with it" if going_on else "something")
+            + (f"a run; `resume({str(out)!r})` goes on with it" if going_on else "something")
         )
-    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
+    strategy = _prepare_keras(config, devices)
     dataset = _open(config)
     if is_folder(config.data):
         # Absolute, so that the run can be evaluated from anywhere.
         config = dataclasses.replace(config, data=os.path.abspath(config.data))
         if Path(config.data) in Path(os.path.abspath(out)).parents:
-            raise DataError(
+            raise RunError(
                 "The run's folder must lie outside of the data, of which it would become a part. "
                 f"Received: {out} in {config.data}"
             )
@@ -125,15 +118,15 @@ def train(
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
     if config.from_weights is not None:
         config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
-    _require_same(config, dataset, devices)
-    model = _compiled(config, len(dataset.class_names), devices)
+    _require_same(config, dataset, strategy)
+    model = compiled_model(config, len(dataset.class_names), strategy)
     means = take_over(model, config) if config.from_weights else {}
     statistics = color_statistics(dataset, config.image_size, config.mean)
     statistics = dataclasses.replace(statistics, **means)
     if dataset.in_files:  # the training pictures have just been decoded
         dataset.require_decodable("validation")
 
-    if is_first_machine(devices):
+    if is_first_machine(strategy):
         out.mkdir(parents=True, exist_ok=True)
         require_room(model, out)
         write_file(out / "statistics.npz", statistics.save)
@@ -148,19 +141,17 @@ def train(
                 "versions": versions(),
             },
         )
-    return _fit(config, out, dataset, statistics, model, devices, checkpoint_steps, verbose)
+    job = _Job(config, out, dataset, statistics, model, strategy)
+    return _fit(job, checkpoint_steps, verbose)
 
 
 def resume(
     folder: str | Path,
     *,
-    strategy: str = "auto",
-    replicas: int | None = None,
-    hosts: Sequence[str] | None = None,
-    rank: int | None = None,
+    devices: Devices = Devices(),
     checkpoint_steps: int = 500,
     verbose: int | str = "auto",
-) -> Run | None:
+) -> Run:
     """Goes on with a run that was cut off, from its last checkpoint.
 
     On a CPU with the same number of threads and versions, the run ends with the weights, the state
@@ -169,15 +160,15 @@ def resume(
 
     Args:
         folder: of the run.
-        strategy, replicas, hosts, rank, checkpoint_steps, verbose: as for `train`.
+        devices, checkpoint_steps, verbose: as for `train`.
 
     Returns:
-        The `Run`, its network with the weights of the best epoch; `None` on other machines than
-        the first.
+        The `Run`, its network with the weights of the best epoch, on each of several machines.
 
     Raises:
-        DataError: if the folder does not hold a run, its checkpoint is not whole, or the data has
-            changed since; nothing is written.
+        DataError: if the data has changed since; nothing is written.
+        RunError: if the folder does not hold a run, or its checkpoint is not whole; nothing is
+            written.
         Others: as `train`.
 
     Example:
@@ -189,45 +180,44 @@ def resume(
     """
     folder = Path(folder)
     config, class_names, fingerprint = read_config(folder)
-    devices = _prepare_keras(config, strategy, replicas, hosts, rank)
+    strategy = _prepare_keras(config, devices)
     dataset = _open(config)
     if dataset.class_names != class_names or dataset.fingerprint != fingerprint:
         raise DataError(
             "The data must be as it was when the run began. Received: "
             f"{dataset.name} with other files or of another version"
         )
-    statistics = read_statistics(folder)
-    model = _compiled(config, len(class_names), devices)
+    statistics = read_statistics(folder, config)
+    model = compiled_model(config, len(class_names), strategy)
     path = folder / CHECKPOINT
     state = load_state(path, model) if path.exists() else None
     if state is None and config.from_weights:  # cut off before the first step
         take_over(model, config)
-    _require_same(config, dataset, devices, state and state[0])
-    if is_first_machine(devices):
+    _require_same(config, dataset, strategy, state and state[0])
+    if is_first_machine(strategy):
         require_room(model, folder)
-    return _fit(
-        config, folder, dataset, statistics, model, devices, checkpoint_steps, verbose, state
-    )
+    job = _Job(config, folder, dataset, statistics, model, strategy)
+    return _fit(job, checkpoint_steps, verbose, state)
 
 
-def _prepare_keras(config, strategy, replicas, hosts, rank):
+def _prepare_keras(config, devices):
     """Settings that hold for the whole process, and the strategy."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
             "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
         )
-    devices = choose_strategy(strategy, replicas, hosts, rank)
+    strategy = choose_strategy(devices)
     if config.deterministic:
         use_deterministic_operations()
-    return devices
+    return strategy
 
 
-def _require_same(config, dataset, devices, about=None):
+def _require_same(config, dataset, strategy, about=None):
     """Machines that train together must be about to do the same."""
     places = {"data": None, "data_dir": None}  # each may have the data where it likes
     same = [dataclasses.asdict(config) | places, dataset.fingerprint, versions(), about]
-    require_same_on_machines(devices, json.dumps(same))
+    require_same_on_machines(strategy, json.dumps(same))
 
 
 def _open(config: TrainingConfig) -> ImageDataset:
@@ -246,41 +236,29 @@ def _open(config: TrainingConfig) -> ImageDataset:
     return dataset
 
 
-def _compiled(config: TrainingConfig, classes: int, devices) -> keras.Model:
-    """The network with its optimizer, on the devices."""
-    with scope(devices):
-        model = build_model(config, classes)
-        if config.freeze:
-            freeze(model, config.freeze)
-        # A metric called "loss" is shown in the place of the mean of the loss.
-        metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
-        factors = rate_factors(model, config.transfer_rate) if config.from_weights else {}
-        optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay, factors)
-        model.compile(
-            optimizer,
-            keras.losses.SparseCategoricalCrossentropy(),
-            weighted_metrics=metrics,
-            jit_compile=jit_compile(config, devices),
-        )
-        model.optimizer.build(model.trainable_variables)
-        # Metrics make their variables when they first see something.
-        model.compute_metrics(
-            None, np.zeros(1, "int64"), np.ones((1, classes), "float32"), np.ones(1, "float32")
-        )
-        model.reset_metrics()
-    return model
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What travels through a training together."""
+
+    config: TrainingConfig
+    out: Path
+    dataset: ImageDataset
+    statistics: ColorStatistics
+    model: keras.Model
+    strategy: Any
 
 
-def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state=None) -> Run:
-    first = is_first_machine(devices)
+def _fit(job: _Job, checkpoint_steps: int, verbose: int | str, state: Any = None) -> Run:
+    config, out, dataset, model = job.config, job.out, job.dataset, job.model
+    first = is_first_machine(job.strategy)
     epoch, step, log = 0, 0, ""
     plateau = learning_rate_callback(config)
-    saved, stuck = SaveModels(out), StuckLoss(dataset.class_shares("train"), config)
+    saved, stuck = KeepModels(out, writes=first), StuckLoss(dataset.class_shares("train"), config)
     steps_per_epoch = math.ceil(dataset.sizes["train"] / config.batch_size)
     log_file = out / "log.csv"
     checkpoints = Checkpoints(
         out,
-        steps,
+        checkpoint_steps,
         steps_per_epoch,
         {
             "plateau": lambda: plateau.state() if isinstance(plateau, PaperPlateau) else {},
@@ -304,11 +282,10 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
     common = {
         "image_size": config.image_size,
         "batch_size": config.batch_size,
-        "share": share_of(devices),
+        "share": share_of(job.strategy),
     }
-    validation = evaluation_batches(dataset, "validation", statistics, mean=config.mean, **common)
+    validation = evaluation_batches(dataset, "validation", job.statistics, **common)
     writing = [
-        saved,
         keras.callbacks.CSVLogger(log_file, append=True),
         stuck,
         ImagesPerSecond(config.batch_size),
@@ -316,7 +293,7 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
     ]
     restoring = keras.callbacks.LambdaCallback(on_epoch_begin=checkpoints.restore)
     callbacks = [
-        *(restoring, StopDiverged(out, step), plateau),
+        *(restoring, StopDiverged(out, step), plateau, saved),
         *(writing if first else []),
         checkpoints,
     ]
@@ -324,7 +301,7 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
     def fit(epoch, last, step):
         batches = training_batches(
             dataset,
-            statistics,
+            job.statistics,
             seed=config.seed,
             augmentation=config.augmentation,
             first_epoch=epoch,
@@ -342,13 +319,20 @@ def _fit(config, out, dataset, statistics, model, devices, steps, verbose, state
             shuffle=False,  # it is already
         )
 
-    with stopping_on_signals(), on_machines(devices):
+    with stopping_on_signals(), on_machines(job.strategy):
         if step:  # the rest of an epoch
             fit(epoch, epoch + 1, step)
             epoch += 1
         if epoch < config.epochs:
             fit(epoch, config.epochs, 0)
-    if not first:
-        return None
-    write_json(out / "time.json", {"training_seconds": round(checkpoints.total_seconds(), 1)})
-    return dataclasses.replace(load_run(out), dataset=dataset)
+    if first:
+        seconds = round(checkpoints.total_seconds(), 1)
+        write_json(out / "time.json", {"training_seconds": seconds})
+        return dataclasses.replace(load_run(out), dataset=dataset)
+    best = build_model(config, len(dataset.class_names))
+    if saved.weights is None:  # the best epoch was before this call, whose folder all can read
+        load_weights(best, out / "best.keras", config.variant)
+    else:
+        best.set_weights(saved.weights)
+    about_data = (dataset.class_names, job.statistics, best, dataset.fingerprint, dataset)
+    return Run(out, config, *about_data, written_here=False)

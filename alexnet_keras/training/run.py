@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import EMBEDDED, DataError, packaged_path
+from alexnet_keras.common import EMBEDDED, DataError, RunError, packaged_path
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
@@ -48,6 +48,8 @@ class Run:
         model: the network with its best weights.
         fingerprint: of the data, see `ImageDataset`.
         dataset: the data, where it is open already.
+        written_here: whether this process wrote the folder; of several machines that train together
+            only the first does.
 
     Example:
 
@@ -64,6 +66,7 @@ class Run:
     model: keras.Model
     fingerprint: str
     dataset: ImageDataset | None = dataclasses.field(default=None, repr=False, compare=False)
+    written_here: bool = True
 
     def open_dataset(self, data: str | Path | None = None) -> ImageDataset:
         """The data that the run was trained on, or other data of the same classes.
@@ -91,7 +94,7 @@ class Run:
         if data is None and dataset.fingerprint != self.fingerprint:
             raise DataError(
                 "The data must be as it was in training, or its splits mix. Received: "
-                f"{dataset.name} with other files or of another version; --data names other data "
+                f"{dataset.name} with other files or of another version; `data` names other data "
                 "to evaluate on"
             )
         return dataset
@@ -106,32 +109,38 @@ def read_config(folder: Path) -> tuple[TrainingConfig, tuple[str, ...], str]:
     """The configuration, class names and data's fingerprint of a run.
 
     Raises:
-        DataError: if `config.json` is not there or is not as `train` wrote it.
+        RunError: if `config.json` is not there or is not as `train` wrote it.
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise DataError(f"A run must hold config.json. Received: {folder}, which does not")
+        raise RunError(f"A run must hold config.json. Received: {folder}, which does not")
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         config = TrainingConfig(**saved["config"])
         return config, tuple(saved["class_names"]), saved["fingerprint"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise DataError(
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
             f"config.json must be as `train` wrote it. Received: {path} ({error})"
         ) from None
 
 
-def read_statistics(folder: Path) -> ColorStatistics:
+def read_statistics(folder: Path, config: TrainingConfig) -> ColorStatistics:
+    """The colour statistics of a run.
+
+    Raises:
+        DataError: if `statistics.npz` is not as `train` wrote it.
+    """
     path = folder / "statistics.npz"
     try:
-        return ColorStatistics.load(path)
+        # Files of before 0.1.0 do not tell what was subtracted; the configuration does.
+        return dataclasses.replace(ColorStatistics.load(path), subtract=config.mean)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Path, error: Exception) -> RunError:
     reason = str(error).strip().splitlines()[:1]
-    return DataError(
+    return RunError(
         f"{path.name} must be as `train` wrote it. Received: {path} ({' '.join(reason)[:200]})"
     )
 
@@ -160,7 +169,7 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         which: `"best"` or `"last"`.
 
     Raises:
-        DataError: if the folder does not hold a run.
+        RunError: if the folder does not hold a run, or one of its files is broken.
 
     Example:
 
@@ -173,7 +182,7 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
     folder = run_folder(EMBEDDED if folder is None else folder)
     for name in ("config.json", "statistics.npz", f"{which}.keras"):
         if not (folder / name).is_file():
-            raise DataError(f"A run must hold {name}. Received: {folder}, which does not")
+            raise RunError(f"A run must hold {name}. Received: {folder}, which does not")
     config, class_names, fingerprint = read_config(folder)
     path = folder / f"{which}.keras"
     try:
@@ -182,5 +191,5 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         raise _damaged(path, error) from None
     if config.precision == "float16":
         model.compile(jit_compile=jit_compile(config))
-    statistics = read_statistics(folder)
+    statistics = read_statistics(folder, config)
     return Run(folder, config, class_names, statistics, model, fingerprint)

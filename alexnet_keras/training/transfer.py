@@ -12,9 +12,10 @@ the new pictures.
 import keras
 import numpy as np
 
-from alexnet_keras.configuration import FREEZABLE, TrainingConfig
+from alexnet_keras.common import check_choice
+from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training.run import read_config, read_statistics, run_folder
-from alexnet_keras.variants import VARIANTS
+from alexnet_keras.variants import LAYERS, VARIANTS
 from alexnet_keras.weights import PUBLISHED_MEANS, load_weights
 
 CLASSIFIER = "fc8"
@@ -43,8 +44,7 @@ def freeze(model: keras.Model, last: str) -> None:
     >>> [variable.path for variable in model.trainable_variables]
     ['fc7/kernel', 'fc7/bias', 'fc8/kernel', 'fc8/bias']
     """
-    if last not in FREEZABLE:
-        raise ValueError(f"`last` must be one of {FREEZABLE}. Received: {last!r}")
+    check_choice("last", last, LAYERS[:-1])
     for layer in model.layers:  # in the order of the network
         layer.trainable = False
         if layer.name == last:
@@ -92,8 +92,9 @@ def take_over(model: keras.Model, config: TrainingConfig) -> dict[str, np.ndarra
     folder = path if path.is_dir() else path.parent
     means = {}
     if path.is_dir() or (path.suffix == ".keras" and (folder / "config.json").is_file()):
-        _require_same_network(config, read_config(folder)[0], folder)
-        statistics = read_statistics(folder)
+        source = read_config(folder)[0]
+        _require_same_network(config, source, folder)
+        statistics = read_statistics(folder, source)
         means = {"mean": statistics.mean, "mean_image": statistics.mean_image}
     elif path.suffix not in (".keras", ".h5"):  # published
         if config.mean != "color":

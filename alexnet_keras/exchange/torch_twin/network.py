@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from alexnet_keras.variants import LAYERS, VARIANTS
+from alexnet_keras.common import check_choice, check_integer
+from alexnet_keras.variants import LAYERS, MINIMUM_SIZE, VARIANTS
 
 
 def torch_alexnet(
@@ -46,17 +47,11 @@ def torch_alexnet(
     >>> net.conv2
     Conv2d(24, 64, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2), groups=2)
     """
-    for option, value, allowed in (
-        ("variant", variant, tuple(VARIANTS)),
-        ("activation", activation, ("relu", "tanh")),
-        ("normalization", normalization, ("lrn", "batch", "none", None)),
-        ("columns", columns, (1, 2, None)),
-    ):
-        if value not in allowed:
-            raise ValueError(f"`{option}` must be one of {allowed}. Received: {value!r}")
-    if image_size < 64:
-        raise ValueError(f"`image_size` must be at least 64 pixels. Received: {image_size!r}")
-    v = VARIANTS[variant]
+    v = VARIANTS[check_choice("variant", variant, VARIANTS)]
+    check_choice("activation", activation, ("relu", "tanh"))
+    check_choice("normalization", normalization, ("lrn", "batch", "none", None))
+    columns = check_choice("columns", columns, (1, 2, None))
+    image_size = check_integer("image_size", image_size, minimum=MINIMUM_SIZE)
     normalization = v.normalization if normalization is None else normalization
     columns = v.columns if columns is None else columns
 

@@ -1,0 +1,2 @@
+def ids(dataset):
+    return [example["id"] for example in dataset.as_numpy_iterator()]

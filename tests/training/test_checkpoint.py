@@ -1,0 +1,356 @@
+import dataclasses
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from alexnet_keras.cli import main
+from alexnet_keras.common import DataError, DivergedError, Interrupted, RunError
+from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
+from alexnet_keras.training.checkpoint import load_state, save_state
+
+STEPS = 5  # an epoch: 36 pictures in batches of 8
+EPOCHS = 3
+KILLED = Path(__file__).with_name("killed.py")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_pictures):
+    counts = {"blue": 15, "green": 15, "red": 15}
+    return write_pictures(tmp_path_factory.mktemp("data"), counts, noise=200, color=50)
+
+
+@pytest.fixture(scope="module")
+def config(folder):
+    """Dropout, batch normalization's averages and a falling rate: all that has a state."""
+    return TrainingConfig(
+        data=str(folder),
+        image_size=64,
+        width=0.05,
+        epochs=EPOCHS,
+        batch_size=8,
+        normalization="batch",
+        patience=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(config, tmp_path_factory):
+    """The run that was never cut off."""
+    out = tmp_path_factory.mktemp("runs") / "straight"
+    train(config, out, checkpoint_steps=2, verbose=0)
+    return out
+
+
+def state(folder):
+    """All that a checkpoint holds but the time, as bytes."""
+    with np.load(folder / CHECKPOINT) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    about = json.loads(values.pop("about").tobytes())
+    del about["seconds"]
+    return about, {name: (x.dtype, x.shape, x.tobytes()) for name, x in values.items()}
+
+
+def weights(path):
+    model = keras.saving.load_model(path, compile=False)
+    return [x.tobytes() for x in model.get_weights()]
+
+
+def require_equal(folder, straight):
+    assert state(folder) == state(straight)
+    assert (folder / "log.csv").read_bytes() == (straight / "log.csv").read_bytes()
+    for name in ("best.keras", "last.keras"):
+        assert weights(folder / name) == weights(straight / name)
+    assert not list(folder.glob("partial-*"))
+
+
+def test_checkpoint_holds_all_that_changes(straight):
+    about, values = state(straight)
+    assert (about["epoch"], about["step"]) == (EPOCHS, 0)
+    assert about["log"] == (straight / "log.csv").read_bytes().decode()
+    assert about["plateau"]["wait"] in (0.0, 1.0) and 0 <= about["best"] <= 1
+    run = train.__globals__["load_run"](straight, "last")
+    kept = {value for _, _, value in values.values()}
+    for x in run.model.get_weights():
+        assert x.tobytes() in kept
+
+
+PLACES = [
+    ("step", 1),  # before the first checkpoint
+    ("step", random.Random(1).randrange(2, STEPS)),
+    ("step", random.Random(2).randrange(STEPS + 1, 2 * STEPS)),
+    ("write", random.Random(3).randrange(2, 5)),
+    ("epoch", random.Random(4).randrange(1, EPOCHS + 1)),
+]
+
+
+@pytest.mark.parametrize("place, number", PLACES)
+def test_killed_run_ends_as_the_straight_one(place, number, config, straight, tmp_path):
+    out = tmp_path / "run"
+    arguments = [place, str(number), json.dumps(dataclasses.asdict(config)), str(out)]
+    done = subprocess.run([sys.executable, KILLED, *arguments], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    if place == "write":
+        assert (out / f"partial-{CHECKPOINT}").exists()
+    resume(out, checkpoint_steps=2, verbose=0)
+    require_equal(out, straight)
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS + 2])
+def test_rate_of_a_resumed_epoch_is_that_of_the_schedule(steps, config, tmp_path, monkeypatch):
+    """The checkpoint after an epoch holds the rate of that epoch, not of the next."""
+    config = dataclasses.replace(config, schedule="cosine")
+    train(config, tmp_path / "straight", checkpoint_steps=2, verbose=0)
+    original, seen = checkpoint.Checkpoints.on_train_batch_end, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        seen.append(batch)
+        if len(seen) == steps:
+            monkeypatch.setattr(checkpoint._STOP, "number", signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
+    about, _ = state(tmp_path / "run")
+    assert (about["epoch"], about["step"]) == divmod(steps, STEPS)
+    resume(tmp_path / "run", checkpoint_steps=2, verbose=0)
+    require_equal(tmp_path / "run", tmp_path / "straight")
+
+
+@pytest.mark.parametrize("number, steps", [(signal.SIGTERM, 2), (signal.SIGINT, 8)])
+def test_signal_writes_a_checkpoint(number, steps, config, straight, tmp_path, monkeypatch):
+    original, seen = checkpoint.Checkpoints.on_train_batch_end, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        seen.append(batch)
+        if len(seen) == steps:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)  # the handler runs between two instructions
+        original(self, batch, logs)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+    before = signal.getsignal(number)
+    out = tmp_path / "a run"
+    with pytest.raises(Interrupted, match=rf"{number.name}; `resume\('{out}'\)` goes on") as caught:
+        train(config, out, checkpoint_steps=1000, verbose=0)
+    assert caught.value.number == number and signal.getsignal(number) is before
+    about, _ = state(out)
+    assert (about["epoch"], about["step"]) == divmod(steps, STEPS)
+    resume(out, verbose=0)
+    require_equal(out, straight)
+
+
+def test_signal_to_the_command_line(config, folder, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["--data", str(folder), "--image-size", "64", "--width", "0.05"]
+    arguments += ["--epochs", "1000", "--batch-size", "8", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alexnet_keras", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("Epoch 3/"):
+            process.terminate()
+            break
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert errors.splitlines()[-1] == (
+        f"alexnet-keras: stopped by SIGTERM; `resume('{out}')` (--resume {out}) goes on"
+    )
+    assert state(out)[0]["epoch"] >= 2
+
+
+def test_full_disk_leaves_the_last_checkpoint(config, straight, tmp_path, monkeypatch):
+    savez, calls = np.savez, []
+
+    def full(file, **arrays):
+        if "about" in arrays:
+            calls.append(file)
+            if len(calls) == 5:  # in the second epoch
+                file.write(b"half")
+                raise OSError(errno.ENOSPC, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    out = tmp_path / "run"
+    with pytest.raises(OSError, match="No space left"):
+        train(config, out, checkpoint_steps=2, verbose=0)
+    monkeypatch.setattr(np, "savez", savez)
+    assert state(out)[0]["epoch"] == 1 and not list(out.glob("partial-*"))
+    resume(out, checkpoint_steps=2, verbose=0)
+    require_equal(out, straight)
+
+
+def test_finished_run_is_reported_again(straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    run = resume(tmp_path / "run", verbose=0)
+    assert len(run.log()["epoch"]) == EPOCHS
+    require_equal(tmp_path / "run", straight)
+
+
+@pytest.fixture
+def copy(straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def foreign(path):
+    np.savez(path, x=np.zeros(3))
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, foreign])
+def test_damaged_checkpoint_is_refused(damage, copy):
+    damage(copy / CHECKPOINT)
+    before = content(copy)
+    with pytest.raises(RunError, match=f"checkpoint must be as `train` wrote it.*{CHECKPOINT}"):
+        resume(copy, verbose=0)
+    assert content(copy) == before
+
+
+def test_checkpoint_of_another_network_is_refused(copy):
+    saved = json.loads((copy / "config.json").read_text())
+    saved["config"]["width"] = 0.1
+    (copy / "config.json").write_text(json.dumps(saved))
+    before = content(copy)
+    with pytest.raises(RunError, match="must be of this network.*with shape"):
+        resume(copy, verbose=0)
+    assert content(copy) == before
+
+
+def test_changed_data_is_refused(copy, folder):
+    new = folder / "red" / "new.jpg"
+    shutil.copy(folder / "red" / "0.jpg", new)
+    before = content(copy)
+    try:
+        with pytest.raises(DataError, match="as it was when the run began"):
+            resume(copy, verbose=0)
+    finally:
+        new.unlink()
+    assert content(copy) == before
+
+
+@pytest.mark.parametrize(
+    "option, received",
+    [
+        (["--epochs", "9"], "`--epochs` must be that of the run, 3.*Received: 9"),
+        (["--no-mirror"], "`--mirror` must be that of the run, True.*Received: False"),
+        (["--learning-rate=1"], "`--learning-rate` must be that of the run, 0.01"),
+    ],
+)
+def test_changed_configuration_is_refused(option, received, copy, capsys):
+    before = content(copy)
+    assert main(["train", "--resume", str(copy), *option]) == 1
+    error = capsys.readouterr().err
+    assert re.search(received, error) and len(error.splitlines()) == 1
+    assert content(copy) == before
+
+
+def test_folder_that_holds_a_run_says_how_to_go_on(copy, folder, capsys):
+    before = content(copy)
+    assert main(["train", "--data", str(folder), "--out", str(copy)]) == 1
+    assert (
+        f"holds a run; `resume('{copy}')` (--resume {copy}) goes on with it"
+        in capsys.readouterr().err
+    )
+    assert main(["train", "--resume", str(copy.parent)]) == 1
+    assert "A run must hold config.json" in capsys.readouterr().err
+    assert content(copy) == before
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    save_state(tmp_path / CHECKPOINT, model, {"epoch": 1})
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel * np.nan, bias])
+    with pytest.raises(DivergedError, match="weights must stay finite.*kernel"):
+        save_state(tmp_path / CHECKPOINT, model, {"epoch": 2})
+    about, restore = load_state(tmp_path / CHECKPOINT, model)
+    restore()
+    assert about["epoch"] == 1
+    np.testing.assert_array_equal(model.get_weights()[0], kernel)
+
+
+def test_full_disk_is_noticed_before_the_start(config, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    out = tmp_path / "run"
+    with pytest.raises(OSError, match=r"must have [\d,]+ MB free.*Received: .* with 1 MB"):
+        train(config, out, verbose=0)
+    assert not list(out.glob("*"))
+
+
+def test_keras_backup_and_restore_begins_the_epoch_anew(tmp_path):
+    """Why it is not used here."""
+    x, y = np.random.default_rng(0).normal(size=(2, 40, 1))
+    seen = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(batch)
+            if len(seen) == 13:  # the fourth step of the second epoch
+                raise KeyboardInterrupt
+
+    def fit():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=2)
+        model.fit(x, y, batch_size=4, epochs=3, callbacks=[backup, Count()], verbose=0)
+        return int(model.optimizer.iterations.numpy())
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    assert fit() != 3 * 10  # steps that a straight run takes
+    assert seen[13] == 0
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_goes_on_too(precision, config, tmp_path, monkeypatch):
+    config = dataclasses.replace(config, precision=precision, epochs=2, schedule="constant")
+    config = dataclasses.replace(config, batch_size=9)  # four whole batches: XLA compiles each size
+    train(config, tmp_path / "straight", verbose=0)
+    original = checkpoint.Checkpoints.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        original(self, batch, logs)
+        if (self.epoch, self.step) == (1, 3):
+            raise RuntimeError("cut off")
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+    with pytest.raises(RuntimeError, match="cut off"):
+        train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
+    monkeypatch.undo()
+    model = resume(tmp_path / "run", verbose=0).model
+    require_equal(tmp_path / "run", tmp_path / "straight")
+    assert model.jit_compile is (precision == "float16")
