@@ -33,7 +33,7 @@ _NAMES = {
     "alexnet_keras.experiments": ("ablate",),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
-_ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {"common", "inspection", "metrics"}
+_ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {"cli", "common", "inspection", "metrics"}
 __all__ = ["__version__", *sorted(_ROOM_OF)]
 
 

@@ -279,7 +279,7 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 """Mean colour of ImageNet's training set, RGB, 0 to 255 (Caffe's `imagenet_mean`)."""
 
 
-def preprocess_input(x: Any, mean: Sequence[float] = IMAGENET_MEAN) -> Any:
+def preprocess_input(x: Any, mean: Sequence[float] | np.ndarray = IMAGENET_MEAN) -> Any:
     """Subtracts the mean colour, as in section 2 of the paper. Nothing is divided.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import EMBEDDED, DataError, RunError, packaged_path
+from alexnet_keras.common import EMBEDDED, DataError, RunError, __version__, packaged_path
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
@@ -18,8 +18,6 @@ from alexnet_keras.training.network import jit_compile
 def versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on."""
     from importlib.metadata import version
-
-    from alexnet_keras import __version__
 
     return {
         "alexnet_keras": __version__,

@@ -1,8 +1,11 @@
 """What every public name must have."""
 
+import ast
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -18,6 +21,33 @@ PUBLIC = {
         if name.startswith("plot_")
     },
 }
+
+
+ROOT = Path(__file__).parents[2]
+NAMES = set(dir(alexnet_keras))  # and rooms
+
+
+def test_stub_has_the_public_names():
+    stub = ast.parse((ROOT / "alexnet_keras" / "__init__.pyi").read_text(encoding="utf-8"))
+    assert {alias.asname for node in stub.body for alias in node.names} == NAMES
+    paths = (ROOT / "alexnet_keras").glob("[a-z]*")
+    rooms = {path.stem for path in paths if path.suffix in ("", ".py")}
+    assert rooms == NAMES - set(alexnet_keras.__all__)
+
+
+def test_types_of_the_public_names():
+    """As in a project that uses the package; keras and TensorFlow are not looked into."""
+    examples = ROOT / "tests" / "typing_examples.py"
+    used = ast.walk(ast.parse(examples.read_text(encoding="utf-8")))
+    assert NAMES <= {node.attr for node in used if isinstance(node, ast.Attribute)}
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", [n for n, x in PUBLIC.items() if callable(x)])
