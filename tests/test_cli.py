@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from alexnet_keras import __version__
@@ -49,23 +50,10 @@ def test_train_prints_errors_and_writes_a_report(folder, tmp_path, capfd):
     assert "could not be decoded: 1 of the files" in said and "bad.jpg" in said
     for name in ("report.json", "curves.png", "confusion.png", "mistakes.png", "best.keras"):
         assert (out / name).is_file()
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_train_on_other_backends(backend, folder, tmp_path):
-    pytest.importorskip(backend)
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet_keras", "train", "--data", str(folder), *QUICK]
-        + ["--out", str(tmp_path / "run")],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "4 pictures, mean of ten views" in done.stdout
-    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    saved = json.loads((out / "config.json").read_text())
+    backend = keras.backend.backend()
     assert saved["versions"]["backend"] == backend and saved["versions"][backend]
-    assert any((tmp_path / "run" / "tensorboard").rglob("events.*"))
+    assert any((out / "tensorboard").rglob("events.*"))
 
 
 def test_deterministic_operations(folder, tmp_path):
@@ -141,13 +129,12 @@ def test_predict_goes_on_after_a_bad_picture(run, folder, tmp_path, capsys):
 def test_train_and_evaluate_what_came_after(folder, tmp_path, capfd):
     out = tmp_path / "run"
     assert (
-        main(["train", "--data", str(folder), *QUICK, "--variant", "resnet18", "--out", str(out)])
-        == 0
+        main(["train", "--data", str(folder), *QUICK, "--variant", "vgg11", "--out", str(out)]) == 0
     )
     assert main(["evaluate", str(out)]) == 0
-    assert main(["summary", "--variant", "resnet18", "--width", "0.05"]) == 0
+    assert main(["summary", "--variant", "vgg11", "--width", "0.05"]) == 0
     assert main(["export", str(out), "--format", "keras"]) == 0
-    assert (out / "resnet18-keras.keras").is_file()
+    assert (out / "vgg11-keras.keras").is_file()
     assert capfd.readouterr().out.count("4 pictures, central crop: top-1 error") == 2
 
 
