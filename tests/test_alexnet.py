@@ -9,6 +9,8 @@ import pytest
 from alexnet_keras import VARIANTS, AlexNet, decode_predictions, layer_costs, preprocess_input
 from alexnet_keras.variants import LAYERS
 
+pytestmark = pytest.mark.portable
+
 MAPS = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13}
 # Parameters, and multiply-adds in millions to three figures, as published (see the variants'
 # sources); batch normalization adds four numbers for each of 96 + 256 maps.

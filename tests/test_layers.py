@@ -13,6 +13,8 @@ from alexnet_keras.layers import (
     WithinMapNormalization,
 )
 
+pytestmark = pytest.mark.portable
+
 
 def lrn_loops(x, size, k, alpha, beta, groups=1):
     """The formula, in float64, a channel at a time; channels last."""

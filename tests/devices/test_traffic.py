@@ -8,6 +8,8 @@ from alexnet_keras import AlexNet
 from alexnet_keras.devices import communication
 from tests.devices.conftest import small
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture(scope="module")
 def papers():

@@ -20,6 +20,8 @@ from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
 from alexnet_keras.training.checkpoint import load_state, save_state
 
+pytestmark = pytest.mark.slow
+
 STEPS = 5  # an epoch: 36 pictures in batches of 8
 EPOCHS = 3
 KILLED = Path(__file__).with_name("killed.py")

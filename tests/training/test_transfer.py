@@ -75,6 +75,7 @@ def at_full_rate(config, tmp_path_factory):
     return train(config, tmp_path_factory.mktemp("runs") / "full", verbose=0)
 
 
+@pytest.mark.portable
 def test_first_step_of_what_was_taken_over_is_smaller_by_the_factor(
     config, old, at_full_rate, tmp_path
 ):
@@ -96,6 +97,7 @@ def test_first_step_of_what_was_taken_over_is_smaller_by_the_factor(
             np.testing.assert_allclose(small, ratio * step, rtol=1e-3, atol=tolerance)
 
 
+@pytest.mark.portable
 def test_frozen_layers_keep_their_bits(config, old, tmp_path):
     several = dataclasses.replace(config, freeze="conv3", batch_size=6, epochs=2)
     new = last(train(several, tmp_path / "frozen", verbose=0))
