@@ -5,6 +5,8 @@ import pytest
 from alexnet_keras import AlexNet
 from alexnet_keras.optimizers import MomentumSGD
 
+pytestmark = pytest.mark.portable
+
 
 def momentum_by_hand(w, gradients, rate, momentum, decay):
     """The paper's section 5, in numpy."""

@@ -17,6 +17,8 @@ from alexnet_keras.cli import main
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT
 
+pytestmark = pytest.mark.slow
+
 STEPS = 5  # an epoch: batches of 8, the last of 5, which has no equal halves
 
 

@@ -23,6 +23,8 @@ from alexnet_keras.training import (
 from tests.conftest import SMALL
 from tests.evaluation.conftest import STATISTICS, generated, quick_model
 
+pytestmark = pytest.mark.portable
+
 
 def test_evaluation_equals_sklearn(run):
     data = run.open_dataset()

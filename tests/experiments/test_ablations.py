@@ -16,6 +16,8 @@ from alexnet_keras.pictures import open_dataset
 from alexnet_keras.training import build_model
 from tests.experiments.conftest import BASE, result
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

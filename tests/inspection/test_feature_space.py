@@ -27,6 +27,8 @@ from tests.inspection.conftest import (
     values_of,
 )
 
+pytestmark = pytest.mark.portable
+
 
 def test_dead_units(data, tmp_path):
     model = small()

@@ -10,6 +10,8 @@ from alexnet_keras.pictures import ColorStatistics
 from tests.conftest import check_figure
 from tests.inspection.conftest import NAMES, STATISTICS, inputs_of, picture_of, values_of
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("layer", ["relu1", "conv3", "pool5", "fc8"])
 def test_strongest_patches(layer, model, data):

@@ -16,6 +16,8 @@ import pytest
 import alexnet_keras
 from notebooks import look
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

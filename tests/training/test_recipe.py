@@ -17,6 +17,8 @@ from alexnet_keras.training import (
     train,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_run_learns_and_is_kept(run):
     names = {path.name for path in run.folder.iterdir()}

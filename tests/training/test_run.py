@@ -90,6 +90,7 @@ def test_log_is_a_csv_file(run):
     assert [row["epoch"] for row in rows] == ["0", "1"]
 
 
+@pytest.mark.portable
 def test_trained_network_of_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = load_run()

@@ -3,8 +3,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -14,7 +12,7 @@ from safetensors.numpy import save_file
 
 from alexnet_keras import PUBLISHED_MEANS, AlexNet, load_weights
 from alexnet_keras.cli import main
-from alexnet_keras.configuration import TrainingConfig
+from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.pictures import color_statistics, open_dataset
 from alexnet_keras.training import CHECKPOINT, build_model, freeze, load_run, resume, train
 from alexnet_keras.training.checkpoint import Checkpoints
@@ -75,6 +73,7 @@ def at_full_rate(config, tmp_path_factory):
     return train(config, tmp_path_factory.mktemp("runs") / "full", verbose=0)
 
 
+@pytest.mark.portable
 def test_first_step_of_what_was_taken_over_is_smaller_by_the_factor(
     config, old, at_full_rate, tmp_path
 ):
@@ -96,6 +95,7 @@ def test_first_step_of_what_was_taken_over_is_smaller_by_the_factor(
             np.testing.assert_allclose(small, ratio * step, rtol=1e-3, atol=tolerance)
 
 
+@pytest.mark.portable
 def test_frozen_layers_keep_their_bits(config, old, tmp_path):
     several = dataclasses.replace(config, freeze="conv3", batch_size=6, epochs=2)
     new = last(train(several, tmp_path / "frozen", verbose=0))
@@ -290,67 +290,18 @@ def test_command_line(config, tmp_path, monkeypatch, capsys):
     assert re.search("error: .*must come with `from_weights`", capsys.readouterr().err)
 
 
-HOW = {
-    "jax": ({"KERAS_BACKEND": "jax"}, {}),
-    "torch": ({"KERAS_BACKEND": "torch"}, {}),
-    "replicas": ({}, {"strategy": "mirrored", "replicas": 2}),
-}
-
-
-TRAIN = """
-import json, sys
-import numpy as np
-from alexnet_keras import Devices, TrainingConfig
-from alexnet_keras.training import recipe
-build = recipe.build_model
-def build_model(*arguments):  # fc8 begins with the same numbers, not with those of the seed
-    model = build(*arguments)
-    fc8 = model.get_layer("fc8")
-    fc8.set_weights([np.arange(w.size).reshape(w.shape) % 7 / 1e4 for w in fc8.get_weights()])
-    return model
-recipe.build_model = build_model
-config, out, how = sys.argv[1:]
-devices = Devices(**json.loads(how))
-recipe.train(TrainingConfig(**json.loads(config)), out, devices=devices, verbose=0)
-"""
-
-
-@pytest.fixture(scope="module")
-def trained(config, tmp_path_factory):
-    """A function that takes one step without dropout in a process of its own."""
+def test_replicas_agree_with_one_device(config, old, tmp_path):
+    """The old layers frozen in part: a step of the others is the same, on two replicas."""
     config = dataclasses.replace(config, freeze="conv5", transfer_rate=0.25, dropout=0.0)
-    folder = tmp_path_factory.mktemp("processes")
-
-    def in_process(name, environment, how):
-        arguments = [json.dumps(dataclasses.asdict(config)), str(folder / name), json.dumps(how)]
-        done = subprocess.run(
-            [sys.executable, "-c", TRAIN, *arguments],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return by_layer(keras.saving.load_model(folder / name / "last.keras", compile=False))
-
-    return in_process
-
-
-@pytest.fixture(scope="module")
-def on_one_device(trained):
-    return trained("one", {}, {})
-
-
-@pytest.mark.parametrize("how", HOW)
-def test_other_backends_and_replicas_agree(how, trained, on_one_device, old):
-    if how != "replicas":
-        pytest.importorskip(how)
-    other, before = trained(how, *HOW[how]), by_layer(old.model)
-    for name, weights in on_one_device.items():
+    one = last(train(config, tmp_path / "one", verbose=0))
+    two = last(train(config, tmp_path / "two", devices=Devices("mirrored", 2), verbose=0))
+    before = by_layer(old.model)
+    for name, weights in one.items():
         if name in ("fc6", "fc7", "fc8"):
-            for ours, theirs in zip(other[name], weights):
+            for ours, theirs in zip(two[name], weights):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
         else:
-            assert same_bits(other[name], before[name])
+            assert same_bits(two[name], before[name])
 
 
 def test_weights_of_the_package(data, tmp_path):
