@@ -19,6 +19,8 @@ from alexnet_keras.training import CHECKPOINT, build_model, freeze, load_run, re
 from alexnet_keras.training.checkpoint import Checkpoints
 from alexnet_keras.training.transfer import take_over
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"image_size": 64, "width": 0.05, "epochs": 1, "schedule": "constant"}
 BATCH_NORMALIZED = {**SMALL, "normalization": "batch"}
 
