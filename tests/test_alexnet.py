@@ -259,6 +259,7 @@ def test_weights_from_a_file(suffix, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_saved_models_give_the_same_in_a_new_process(tmp_path):
     """Networks that have every layer of ours, without `custom_objects`."""
     x = np.random.default_rng(0).normal(0, 50, (2, 80, 80, 3)).astype("float32")

@@ -36,6 +36,7 @@ def run(folder, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.portable
 def test_train_prints_errors_and_writes_a_report(folder, tmp_path, capfd):
     (folder / "red" / "bad.jpg").write_bytes(b"x")
@@ -58,6 +59,7 @@ def test_train_prints_errors_and_writes_a_report(folder, tmp_path, capfd):
     assert any((out / "tensorboard").rglob("events.*"))
 
 
+@pytest.mark.slow
 def test_deterministic_operations(folder, tmp_path):
     arguments = ["train", "--data", str(folder), *QUICK, "--deterministic"]
     try:
@@ -67,6 +69,7 @@ def test_deterministic_operations(folder, tmp_path):
         config.disable_op_determinism()
 
 
+@pytest.mark.slow
 def test_export(run, capsys):
     assert main(["export", str(run), "--format", "saved_model"]) == 0
     assert f"The network is in {run / 'alexnet-saved-model'}" in capsys.readouterr().out
@@ -88,6 +91,7 @@ def test_evaluate(run, capsys, views):
         assert os.path.isfile(mistake["id"]) and mistake["label"] in ("blue", "red")
 
 
+@pytest.mark.slow
 def test_evaluate_other_data(run, folder, tmp_path, capsys):
     import shutil
 
@@ -122,6 +126,7 @@ def test_predict_goes_on_after_a_bad_picture(run, folder, tmp_path, capsys):
     assert str(good) in said.out
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_what_came_after(folder, tmp_path, capfd):
     out = tmp_path / "run"
     assert (
@@ -134,6 +139,7 @@ def test_train_and_evaluate_what_came_after(folder, tmp_path, capfd):
     assert capfd.readouterr().out.count("4 pictures, central crop: top-1 error") == 2
 
 
+@pytest.mark.slow
 def test_trained_network_of_the_package(folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["predict", "openclipart", str(folder / "red"), "--json"]) == 0
@@ -183,6 +189,7 @@ def test_help_needs_no_keras(arguments):
     assert not imported & {"keras", "tensorflow", "matplotlib", "numpy"}
 
 
+@pytest.mark.slow
 def test_layers_are_registered_in_a_module_that_is_run(tmp_path):
     """As `python -m package.job`, whose package imports this one before the job is run."""
     (tmp_path / "pack").mkdir()

@@ -84,6 +84,7 @@ def test_gradient_equals_numerical(layer, data_format):
     np.testing.assert_allclose(theoretical[0], numerical[0], atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("channels", [130, 160])  # the second is summed in blocks
 def test_wide_lrn_equals_loops_and_its_gradient_is_numerical(channels, size):

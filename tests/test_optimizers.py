@@ -87,6 +87,7 @@ def test_optimizer_multiplies_the_rate_of_a_layer():
         np.testing.assert_allclose(variable, w, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_optimizer_with_factors_is_saved(tmp_path):
     model = AlexNet(input_shape=(64, 64, 3), width=0.05, classes=2)
     model.compile(MomentumSGD(0.02, 0.8, 0.001, {"conv1": 0.1}), "sparse_categorical_crossentropy")

@@ -27,7 +27,7 @@ from tests.descendants.conftest import (
     without_initial_values,
 )
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.slow]
 
 # Trainable parameters, and multiply-adds in billions, as published: by the papers, and for
 # VGG-11, 13 and 19 by torchvision. ResNet-200's parameters are from `resnet200_parameters` below.

@@ -46,6 +46,7 @@ def test_evaluation_equals_sklearn(run):
     assert result.mistakes[0] == Mistake(i, labels[i], predicted[i], probability)
 
 
+@pytest.mark.slow
 def test_top5_equals_sklearn(make_folder):
     data = open_dataset(make_folder(counts={name: 10 for name in "abcdefgh"}))
     config = TrainingConfig(**SMALL)
@@ -140,6 +141,7 @@ def test_ten_views_are_the_mean_of_ten_explicit_passes(evaluated):
     assert total != pytest.approx(one_view.calibration.confidence_sum.sum(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data():
     """All that is allocated by Python and numpy, at its peak; 2 kB of probabilities a picture."""
     model = quick_model(500)

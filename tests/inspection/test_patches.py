@@ -13,6 +13,7 @@ from tests.inspection.conftest import NAMES, STATISTICS, inputs_of, picture_of, 
 pytestmark = pytest.mark.portable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["relu1", "conv3", "pool5", "fc8"])
 def test_strongest_patches(layer, model, data):
     images, labels = inputs_of(data, "train")

@@ -149,30 +149,10 @@ def cosine(config, tmp_path_factory):
     return config, out
 
 
-@pytest.mark.parametrize("steps", [STEPS, STEPS + 2])
-def test_rate_of_a_resumed_epoch_is_that_of_the_schedule(steps, cosine, tmp_path, monkeypatch):
-    """The checkpoint after an epoch holds the rate of that epoch, not of the next."""
+@pytest.mark.parametrize("number, steps", [(signal.SIGTERM, STEPS), (signal.SIGINT, STEPS + 2)])
+def test_signal_writes_a_checkpoint(number, steps, cosine, tmp_path, monkeypatch):
+    """And the rate is that of the schedule: a checkpoint after an epoch holds that of the epoch."""
     config, straight = cosine
-    original, seen = checkpoint.Checkpoints.on_train_batch_end, []
-
-    def on_train_batch_end(self, batch, logs=None):
-        seen.append(batch)
-        if len(seen) == steps:
-            monkeypatch.setattr(checkpoint._STOP, "number", signal.SIGTERM)
-        original(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
-        with pytest.raises(Interrupted):
-            train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
-    about, _ = state(tmp_path / "run")
-    assert (about["epoch"], about["step"]) == divmod(steps, STEPS)
-    resume(tmp_path / "run", checkpoint_steps=2, verbose=0)
-    require_equal(tmp_path / "run", straight)
-
-
-@pytest.mark.parametrize("number, steps", [(signal.SIGTERM, 2), (signal.SIGINT, 8)])
-def test_signal_writes_a_checkpoint(number, steps, config, straight, tmp_path, monkeypatch):
     original, seen = checkpoint.Checkpoints.on_train_batch_end, []
 
     def on_train_batch_end(self, batch, logs=None):

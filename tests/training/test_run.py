@@ -48,6 +48,7 @@ def test_runs_are_equal_to_themselves_alone(run):
     assert len({run, other, run.statistics, other.statistics}) == 4
 
 
+@pytest.mark.slow
 def test_run_is_evaluated_from_another_folder(run, tmp_path, monkeypatch):
     data = Path(run.config.data)
     monkeypatch.chdir(data.parent)
@@ -57,6 +58,7 @@ def test_run_is_evaluated_from_another_folder(run, tmp_path, monkeypatch):
     assert load_run(again.folder).open_dataset().sizes == run.open_dataset().sizes
 
 
+@pytest.mark.slow
 def test_changed_data_is_refused(run, tmp_path):
     shutil.copytree(run.config.data, tmp_path / "data")
     config = dataclasses.replace(run.config, data=str(tmp_path / "data"), epochs=1)
@@ -90,6 +92,7 @@ def test_log_is_a_csv_file(run):
     assert [row["epoch"] for row in rows] == ["0", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.portable
 def test_trained_network_of_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

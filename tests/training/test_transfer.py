@@ -17,6 +17,8 @@ from alexnet_keras.pictures import color_statistics, open_dataset
 from alexnet_keras.training import CHECKPOINT, build_model, freeze, load_run, resume, train
 from alexnet_keras.training.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"image_size": 64, "width": 0.05, "epochs": 1, "schedule": "constant"}
 BATCH_NORMALIZED = {**SMALL, "normalization": "batch"}
 
@@ -146,19 +148,21 @@ class CutOffError(Exception):
     pass
 
 
-@pytest.mark.parametrize("steps", [1, 3, 4])
-def test_resumed_run_needs_the_weights_no_more(steps, config, old, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def straight(config, old, tmp_path_factory):
+    """A run of two epochs that was never cut off, and its configuration but the old run's place."""
+    config = dataclasses.replace(config, freeze="conv2", transfer_rate=0.5, batch_size=6, epochs=2)
+    out = tmp_path_factory.mktemp("runs") / "straight"
+    train(config, out, checkpoint_steps=2, verbose=0)
+    return config, out
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_resumed_run_needs_the_weights_no_more(steps, straight, old, tmp_path, monkeypatch):
     """Cut off before the first checkpoint of a step, and within the second epoch."""
     shutil.copytree(old.folder, tmp_path / "old")
-    config = dataclasses.replace(
-        config,
-        from_weights=str(tmp_path / "old"),
-        freeze="conv2",
-        transfer_rate=0.5,
-        batch_size=6,
-        epochs=2,
-    )
-    train(config, tmp_path / "straight", checkpoint_steps=2, verbose=0)
+    config, straight = straight
+    config = dataclasses.replace(config, from_weights=str(tmp_path / "old"))
     step_end, left = Checkpoints.on_train_batch_end, [steps]
 
     def cut_off(self, batch, logs=None):
@@ -173,9 +177,9 @@ def test_resumed_run_needs_the_weights_no_more(steps, config, old, tmp_path, mon
             train(config, tmp_path / "cut", checkpoint_steps=2, verbose=0)
     shutil.rmtree(tmp_path / "old")
     resume(tmp_path / "cut", checkpoint_steps=2, verbose=0)
-    logs = [(tmp_path / run / "log.csv").read_bytes() for run in ("cut", "straight")]
+    logs = [(run / "log.csv").read_bytes() for run in (tmp_path / "cut", straight)]
     assert logs[0] == logs[1]
-    ours, theirs = (np.load(tmp_path / run / CHECKPOINT) for run in ("cut", "straight"))
+    ours, theirs = (np.load(run / CHECKPOINT) for run in (tmp_path / "cut", straight))
     assert ours.files == theirs.files
     for name in set(ours.files) - {"about"}:
         assert ours[name].tobytes() == theirs[name].tobytes()
