@@ -166,6 +166,7 @@ def test_the_narrowest_network(name):
 
 
 @pytest.mark.portable
+@pytest.mark.usefixtures("no_gradients")
 @pytest.mark.parametrize("name", SHALLOW)
 def test_without_top(name):
     networks = [small(name, include_top=False, pooling=p) for p in (None, "avg", "max")]
@@ -196,6 +197,7 @@ def test_input_tensor_and_logits(name):
 
 
 @pytest.mark.portable
+@pytest.mark.usefixtures("no_gradients")
 @pytest.mark.parametrize("name", ["vgg11", "googlenet", "resnet18"])
 def test_saved_and_loaded(name, tmp_path):
     model = small(name)
