@@ -73,6 +73,20 @@ def run(tmp_path_factory, write_pictures):
     return load_run(base / "shared-run")
 
 
+@pytest.fixture
+def no_gradients():
+    """Numpy takes PyTorch's tensors only where no gradients are kept."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 def check_figure(figure, tmp_path):
     """Every figure has a title, and every colour bar a label; it can be written."""
     titles = [axes.get_title() for axes in figure.axes]

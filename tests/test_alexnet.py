@@ -9,7 +9,7 @@ import pytest
 from alexnet_keras import VARIANTS, AlexNet, decode_predictions, layer_costs, preprocess_input
 from alexnet_keras.variants import LAYERS
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 MAPS = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13}
 # Parameters, and multiply-adds in millions to three figures, as published (see the variants'

@@ -1,8 +1,4 @@
-import pytest
-
 from alexnet_keras import AlexNet, layer_costs
-
-pytestmark = pytest.mark.portable
 
 
 def test_multiply_adds_of_each_layer_by_hand():

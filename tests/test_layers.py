@@ -12,7 +12,7 @@ from alexnet_keras.layers import (
     WithinMapNormalization,
 )
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 def lrn_loops(x, size, k, alpha, beta, groups=1):

@@ -14,8 +14,6 @@ from alexnet_keras.descendants import (
 )
 from tests.descendants.conftest import pictures, randomize, small, trainable
 
-pytestmark = pytest.mark.portable
-
 
 def test_multiply_adds_of_the_googlenet_paper():
     # Its table 1, in millions. The first row, 34, counts 7 x 1 and 1 x 7 in place of the 7 x 7

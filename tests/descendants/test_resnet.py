@@ -18,7 +18,7 @@ from tests.descendants.conftest import (
     without_initial_values,
 )
 
-pytestmark = [pytest.mark.portable, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("depth", RESNETS)

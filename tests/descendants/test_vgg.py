@@ -10,8 +10,6 @@ from alexnet_keras.descendants import (
 )
 from tests.descendants.conftest import layer_names, pictures, randomize, without_initial_values
 
-pytestmark = pytest.mark.portable
-
 
 @pytest.mark.parametrize("depth", VGGS)
 def test_vgg_has_so_many_layers_and_halves_five_times(depth):

@@ -23,7 +23,7 @@ from alexnet_keras.training import (
 from tests.conftest import SMALL
 from tests.evaluation.conftest import STATISTICS, generated, quick_model
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 def test_evaluation_equals_sklearn(run):

@@ -27,7 +27,7 @@ from tests.inspection.conftest import (
     values_of,
 )
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 def test_dead_units(data, tmp_path):

@@ -10,7 +10,7 @@ from alexnet_keras.pictures import ColorStatistics
 from tests.conftest import check_figure
 from tests.inspection.conftest import NAMES, STATISTICS, inputs_of, picture_of, values_of
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 @pytest.mark.slow

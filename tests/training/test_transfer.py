@@ -75,7 +75,6 @@ def at_full_rate(config, tmp_path_factory):
     return train(config, tmp_path_factory.mktemp("runs") / "full", verbose=0)
 
 
-@pytest.mark.portable
 def test_first_step_of_what_was_taken_over_is_smaller_by_the_factor(
     config, old, at_full_rate, tmp_path
 ):

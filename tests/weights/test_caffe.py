@@ -20,7 +20,7 @@ from tests.weights.conftest import (
     pictures,
 )
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 def caffe_forward(blobs, x, pool_first):

@@ -21,7 +21,7 @@ from tests.weights.conftest import (
     state_dict,
 )
 
-pytestmark = pytest.mark.portable
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 # What does not fit.
 
