@@ -23,6 +23,9 @@ def compiled_model(config: TrainingConfig, classes: int, strategy: Any) -> keras
         metrics = [Loss(name="loss"), Top1(name="top1"), Top5(min(5, classes), name="top5")]
         factors = rate_factors(model, config.transfer_rate) if config.from_weights else {}
         optimizer = MomentumSGD(config.first_rate, config.momentum, config.weight_decay, factors)
+        if config.precision == "float16":
+            # `compile` does the same, but then Keras loads neither the scale nor the momentum.
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         model.compile(
             optimizer,
             keras.losses.SparseCategoricalCrossentropy(),
