@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
+# The tests of a file share its fixtures, so they stay in one process.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+BACKENDS := jax torch
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint notebooks site data constraints clean
+.PHONY: help run check test backends lint notebooks site constraints clean
 
 help:  ## print this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,6 +23,10 @@ $(VENV)/installed-test: $(VENV)/installed requirements-test.txt
 	$(PIP) -r requirements-test.txt
 	touch $@
 
+$(VENV)/installed-backends: $(VENV)/installed-test requirements-backends.txt
+	$(PIP) -r requirements-backends.txt
+	touch $@
+
 $(VENV)/installed-site: $(VENV)/installed requirements-site.txt
 	$(PIP) -r requirements-site.txt
 	touch $@
@@ -26,10 +34,18 @@ $(VENV)/installed-site: $(VENV)/installed requirements-site.txt
 run: $(VENV)/installed  ## train AlexNet on the embedded pictures and write a report under runs/
 	$(BIN)/alexnet-keras train
 
+check: $(VENV)/installed-test  ## lint, and run the fast tests: about a minute
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(PYTEST) -m "not slow" tests
+
 test: $(VENV)/installed-test  ## lint, and run all the tests, notebooks included
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+backends: $(VENV)/installed-backends  ## run the tests that fit every backend on JAX and on PyTorch
+	for each in $(BACKENDS); do KERAS_BACKEND=$$each $(PYTEST) -m portable tests || exit 1; done
 
 lint: $(VENV)/installed-test  ## format and lint, notebooks included
 	$(BIN)/ruff format

@@ -1,11 +1,15 @@
 """What the examples in docstrings need, and two logical CPUs for what needs two devices."""
 
 import os
+from collections import Counter
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 from _pytest.doctest import DoctestItem
+
+collect_ignore = [] if find_spec("torch") else ["alexnet_keras/exchange/torch_twin"]
 
 
 def pytest_configure(config):
@@ -17,19 +21,13 @@ def pytest_configure(config):
         split_cpu(2)
 
 
-@pytest.fixture(scope="session")
-def folder_of_runs(tmp_path_factory):
-    from alexnet_keras import TrainingConfig, train
-
-    folder = tmp_path_factory.mktemp("examples")
-    config = TrainingConfig(image_size=64, width=0.05, epochs=1)
-    train(config, folder / "runs" / "openclipart-paper", verbose=0)
-    return folder
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no process is left with one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", -slow[item.path]))
 
 
 @pytest.fixture(autouse=True)
 def _folder_for_examples(request, monkeypatch):
     if isinstance(request.node, DoctestItem):
-        with_run = "runs/" in request.node.dtest.docstring
-        folder = "folder_of_runs" if with_run else "tmp_path"
-        monkeypatch.chdir(request.getfixturevalue(folder))
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))

@@ -310,7 +310,7 @@ def preprocess_input(x: Any, mean: Sequence[float] | np.ndarray = IMAGENET_MEAN)
 
 def decode_predictions(
     preds: Any, top: int = 5, class_names: Sequence[str] | None = None
-) -> list[list[tuple[str, float]]]:
+) -> list[list[tuple[str | int, str, float]]]:
     """The most probable classes of each picture.
 
     Args:
@@ -320,7 +320,9 @@ def decode_predictions(
             `keras.applications` downloads once.
 
     Returns:
-        For each picture a list of `(class name, probability)`, most probable first.
+        For each picture a list of `(class id, class name, probability)`, most probable first, as
+        from `keras.applications`. The id is ImageNet's, such as `"n02124075"`; with `class_names`
+        it is the place of the class among them.
 
     Raises:
         ValueError: if `preds` is not of that shape or does not have as many classes as names.
@@ -330,16 +332,16 @@ def decode_predictions(
     >>> import numpy as np
     >>> from alexnet_keras import decode_predictions
     >>> decode_predictions(np.array([[0.25, 0.75]]), class_names=["cat", "dog"])
-    [[('dog', 0.75), ('cat', 0.25)]]
+    [[(1, 'dog', 0.75), (0, 'cat', 0.25)]]
     """
     preds = keras.ops.convert_to_numpy(preds)
     if class_names is None:
         decoded = keras.applications.imagenet_utils.decode_predictions(preds, top)
-        return [[(name, float(p)) for _, name, p in picture] for picture in decoded]
+        return [[(i, name, float(p)) for i, name, p in picture] for picture in decoded]
     if preds.ndim != 2 or preds.shape[1] != len(class_names):
         raise ValueError(
             f"`preds` must have shape (pictures, {len(class_names)}), one column for each of "
             f"`class_names`. Received: {preds.shape}"
         )
-    order = np.argsort(-preds, axis=1, kind="stable")[:, :top]
-    return [[(class_names[i], float(p[i])) for i in best] for p, best in zip(preds, order)]
+    order = np.argsort(-preds, axis=1, kind="stable")[:, :top].tolist()
+    return [[(i, class_names[i], float(p[i])) for i in best] for p, best in zip(preds, order)]

@@ -1,4 +1,4 @@
-"""What can be chosen: the variants of the network, the augmentation, the training run.
+"""What can be chosen for a training run: the network, the augmentation, the recipe.
 
 Plain data without Keras, so that the command line answers at once.
 """

@@ -7,7 +7,7 @@ import importlib
 import json
 from pathlib import Path
 
-from benchmarks.speed.harness import RESULTS
+from benchmarks.common import RESULTS
 
 
 def _ablations(source: Path, path: Path) -> None:
@@ -21,12 +21,6 @@ def _lines(module: str, source: Path, path: Path) -> None:
 
     script = importlib.import_module(f"benchmarks.claims.{module}")
     script.plot(read_lines(source, script.Run), path)
-
-
-def _transfer(source: Path, path: Path) -> None:
-    from benchmarks.claims import transfer
-
-    transfer.plot(transfer.read(source), path)
 
 
 def _filters(source: Path, path: Path) -> None:
@@ -57,7 +51,7 @@ DRAWN_BY = {
     "comparison.jsonl": functools.partial(_lines, "comparison"),
     "relu.jsonl": functools.partial(_lines, "relu"),
     "lrn_claim.jsonl": functools.partial(_lines, "lrn"),
-    "transfer.jsonl": _transfer,
+    "transfer.jsonl": functools.partial(_lines, "transfer"),
     "trained.jsonl": functools.partial(_lines, "trained"),
     "trained_filters.npz": _filters,
     "scaling.json": _scaling,

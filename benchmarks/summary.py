@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from benchmarks.claims import precision
-from benchmarks.speed.harness import RESULTS, about_run, saved_tables
+from benchmarks.common import RESULTS
+from benchmarks.speed.harness import about_run, saved_tables
 
 COMMANDS = {
     "training": "python -m benchmarks.speed.training",

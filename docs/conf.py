@@ -14,6 +14,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.ext.autodoc.mock import mock
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.inspect import signature as signature_of
 from sphinx.util.inspect import stringify_signature
@@ -108,7 +109,8 @@ def _english_title(path):
 
 def reference(room):
     """A section, in MyST, on what a room offers: its `__all__`, or what the file defines."""
-    module = importlib.import_module(room)
+    with mock(autodoc_mock_imports):
+        module = importlib.import_module(room)
     names = getattr(module, "__all__", None) or [
         name
         for name, value in vars(module).items()

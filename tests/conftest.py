@@ -1,5 +1,9 @@
 """What the tests share. Keras and TensorFlow are imported where they are used: it takes seconds."""
 
+import contextlib
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -35,15 +39,52 @@ def make_folder(tmp_path, write_pictures):
     return make
 
 
+@contextlib.contextmanager
+def one_process(folder):
+    """Holds a folder that only one of the processes can make at a time."""
+    end = time.monotonic() + 600
+    while True:
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            assert time.monotonic() < end, f"{folder} is there for ten minutes"
+            time.sleep(0.2)
+    try:
+        yield
+    finally:
+        folder.rmdir()
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, write_pictures):
-    """Three classes that differ in colour, learned in two epochs."""
-    from alexnet_keras import TrainingConfig, train
+    """Three classes that differ in colour, learned in two epochs, by one process for all."""
+    from alexnet_keras import TrainingConfig, load_run, train
 
-    counts = {"blue": 20, "green": 20, "red": 20}
-    folder = write_pictures(tmp_path_factory.mktemp("data"), counts)
-    config = TrainingConfig(data=str(folder), **SMALL, schedule="constant")
-    return train(config, tmp_path_factory.mktemp("runs") / "run", verbose=0)
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    with one_process(base / "at-work"):
+        if not (base / "shared-run").exists():
+            counts = {"blue": 20, "green": 20, "red": 20}
+            folder = write_pictures(base / "shared-data", counts)
+            config = TrainingConfig(data=str(folder), **SMALL, schedule="constant")
+            train(config, base / "shared-run", verbose=0)
+    return load_run(base / "shared-run")
+
+
+@pytest.fixture
+def no_gradients():
+    """Numpy takes PyTorch's tensors only where no gradients are kept."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
 
 
 def check_figure(figure, tmp_path):

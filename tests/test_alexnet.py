@@ -1,5 +1,4 @@
 import math
-import os
 import subprocess
 import sys
 
@@ -9,6 +8,8 @@ import pytest
 
 from alexnet_keras import VARIANTS, AlexNet, decode_predictions, layer_costs, preprocess_input
 from alexnet_keras.variants import LAYERS
+
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 MAPS = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13}
 # Parameters, and multiply-adds in millions to three figures, as published (see the variants'
@@ -258,21 +259,22 @@ def test_weights_from_a_file(suffix, tmp_path):
         )
 
 
-@pytest.mark.parametrize("variant", ["2012", "torchvision"])  # they have every layer of ours
-def test_saved_model_gives_the_same_in_a_new_process(variant, tmp_path):
+@pytest.mark.slow
+def test_saved_models_give_the_same_in_a_new_process(tmp_path):
+    """Networks that have every layer of ours, without `custom_objects`."""
     x = np.random.default_rng(0).normal(0, 50, (2, 80, 80, 3)).astype("float32")
-    model = small(variant=variant, input_shape=(80, 80, 3))
-    model.save(tmp_path / "m.keras")
     np.save(tmp_path / "x.npy", x)
+    models = {v: small(variant=v, input_shape=(80, 80, 3)) for v in ("2012", "torchvision")}
+    for variant, model in models.items():
+        model.save(tmp_path / f"{variant}.keras")
     script = (
-        "import sys, alexnet_keras, keras, numpy as np; x, m, y = sys.argv[1:];"
-        "np.save(y, keras.models.load_model(m)(np.load(x)))"
+        "import sys, alexnet_keras, keras, numpy as np; x, *models = sys.argv[1:]\n"
+        "for m in models: np.save(m + '.npy', keras.models.load_model(m)(np.load(x)))"
     )
-    paths = [tmp_path / name for name in ("x.npy", "m.keras", "y.npy")]
-    subprocess.run(
-        [sys.executable, "-c", script, *paths], check=True, capture_output=True, env=os.environ
-    )
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model(x))
+    paths = [tmp_path / "x.npy", *(tmp_path / f"{variant}.keras" for variant in models)]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True, capture_output=True)
+    for variant, model in models.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{variant}.keras.npy"), model(x))
 
 
 def test_mixed_precision_keeps_the_last_layer_in_float32():
@@ -297,8 +299,17 @@ def test_preprocess_input_subtracts_the_mean():
 def test_decode_predictions():
     preds = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])
     assert decode_predictions(preds, top=2, class_names="abc") == [
-        [("b", 0.7), ("c", 0.2)],
-        [("a", 0.5), ("b", 0.25)],
+        [(1, "b", 0.7), (2, "c", 0.2)],
+        [(0, "a", 0.5), (1, "b", 0.25)],
     ]
     with pytest.raises(ValueError, match=r"\(pictures, 2\).*Received: \(2, 3\)"):
         decode_predictions(preds, class_names="ab")
+
+
+def test_decode_predictions_of_imagenet_is_that_of_keras(monkeypatch):
+    index = {str(i): [f"n{i:08}", f"class_{i}"] for i in range(1000)}  # else it is downloaded
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", index)
+    preds = np.random.default_rng(0).dirichlet(np.ones(1000), 2).astype("float32")
+    expected = keras.applications.imagenet_utils.decode_predictions(preds, top=3)
+    assert decode_predictions(preds, top=3) == expected
+    assert expected[0][0][0].startswith("n0000")

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -14,6 +11,8 @@ from alexnet_keras.layers import (
     LocalResponseNormalization,
     WithinMapNormalization,
 )
+
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
 
 def lrn_loops(x, size, k, alpha, beta, groups=1):
@@ -85,6 +84,7 @@ def test_gradient_equals_numerical(layer, data_format):
     np.testing.assert_allclose(theoretical[0], numerical[0], atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("channels", [130, 160])  # the second is summed in blocks
 def test_wide_lrn_equals_loops_and_its_gradient_is_numerical(channels, size):
@@ -204,48 +204,3 @@ def test_layers_serialize(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
-
-
-BACKEND_SCRIPT = """
-import sys
-import keras, numpy as np
-from alexnet_keras import AlexNet, LocalResponseNormalization
-assert keras.backend.backend() == sys.argv[1], keras.backend.backend()
-x = np.load(sys.argv[2])
-to_numpy = keras.ops.convert_to_numpy
-np.save(sys.argv[3], to_numpy(LocalResponseNormalization(groups=2)(x)))
-np.save(sys.argv[4], to_numpy(keras.models.load_model(sys.argv[5])(x)))
-"""
-
-
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_every_backend_gives_the_same(backend, tmp_path):
-    """In a new process, with a saved network and no `custom_objects`."""
-    pytest.importorskip(backend)
-    import os
-
-    from alexnet_keras import AlexNet
-
-    x = random_maps(2, 67, 67, 4)[..., :3]
-    np.save(tmp_path / "x.npy", np.repeat(x, 2, axis=-1)[..., :6])
-    model = keras.Sequential(
-        [
-            keras.layers.Conv2D(3, 1, name="three"),
-            AlexNet(input_shape=(67, 67, 3), classes=4, width=0.1, variant="2012"),
-        ]
-    )
-    x = np.load(tmp_path / "x.npy")
-    expected = model(x)
-    model.save(tmp_path / "m.keras")
-    outputs = [tmp_path / "lrn.npy", tmp_path / "net.npy"]
-    arguments = [backend, tmp_path / "x.npy", *outputs, tmp_path / "m.keras"]
-    subprocess.run(
-        [sys.executable, "-c", BACKEND_SCRIPT, *arguments],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        check=True,
-        capture_output=True,
-    )
-    np.testing.assert_allclose(
-        np.load(outputs[0]), lrn_loops(x, 5, 2.0, 1e-4, 0.75, groups=2), rtol=1e-5
-    )
-    np.testing.assert_allclose(np.load(outputs[1]), expected, rtol=1e-4)

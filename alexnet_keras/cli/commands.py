@@ -281,10 +281,10 @@ def _predict(arguments) -> int:
             print(f"alexnet-keras: error: {probabilities}", file=sys.stderr)
             continue
         best = decode_predictions(probabilities[None], arguments.top, run.class_names)[0]
-        rows.append({"path": path, "classes": [{"name": n, "probability": p} for n, p in best]})
+        rows.append({"path": path, "classes": [{"name": n, "probability": p} for _, n, p in best]})
         if not arguments.json:
             print(path)
-            print(*(f"  {probability:7.2%}  {name}" for name, probability in best), sep="\n")
+            print(*(f"  {probability:7.2%}  {name}" for _, name, probability in best), sep="\n")
     if arguments.json:
         print(json.dumps(rows, indent=2))
     return 1 if failed else 0

@@ -1,7 +1,7 @@
-"""The paper's model parallelism: each column on a device of its own, and what that moves.
+"""The paper's model parallelism: each column on a device of its own.
 
 The two columns meet in conv3, fc6, fc7 and fc8 (sections 3.2 and 3.5 of the paper). Training in two
-columns needs the TensorFlow backend; `communication` runs on all of them.
+columns needs the TensorFlow backend.
 """
 
 import json

@@ -60,7 +60,7 @@ def wilson_interval(
     return np.stack([np.where(k == 0, 0 * low, low), np.where(k == n, 1 + 0 * high, high)])
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Calibration:
     """How often the network is right where it is so and so sure.
 
@@ -73,7 +73,7 @@ class Calibration:
     Example:
 
     >>> calibration = Calibration.empty(bins=2)
-    >>> calibration.add(np.array([0.4, 0.8, 1.0]), np.array([True, True, False]))
+    >>> calibration = calibration.add(np.array([0.4, 0.8, 1.0]), np.array([True, True, False]))
     >>> calibration.accuracy.tolist(), calibration.confidence.round(2).tolist()
     ([1.0, 0.5], [0.4, 0.9])
     """
@@ -87,17 +87,20 @@ class Calibration:
         """With nothing counted yet."""
         return cls(np.zeros(bins, "int64"), np.zeros(bins, "int64"), np.zeros(bins))
 
-    def add(self, confidence: np.ndarray, right: np.ndarray) -> None:
-        """Counts some pictures.
+    def add(self, confidence: np.ndarray, right: np.ndarray) -> "Calibration":
+        """The same with some more pictures counted.
 
         Args:
             confidence: float `(pictures,)`, the highest probability of each.
             right: bool `(pictures,)`.
         """
         bins = np.searchsorted(self.edges[1:-1], confidence.astype("float64"))
-        np.add.at(self.pictures, bins, 1)
-        np.add.at(self.right, bins, right)
-        np.add.at(self.confidence_sum, bins, confidence)
+        count = len(self.pictures)
+        return Calibration(
+            self.pictures + np.bincount(bins, minlength=count),
+            self.right + np.bincount(bins[right], minlength=count),
+            self.confidence_sum + np.bincount(bins, confidence, minlength=count),
+        )
 
     @property
     def edges(self) -> np.ndarray:
@@ -139,7 +142,7 @@ class Mistake:
     probability: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
     """How well a network did on a split.
 
@@ -154,7 +157,7 @@ class Evaluation:
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
     >>> result.pictures, result.confusion.shape
     (337, (10, 10))

@@ -20,7 +20,7 @@ def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> figure = plot_curves(load_run("runs/openclipart-paper").log())
+    >>> figure = plot_curves(load_run().log())
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss, nats', 'error, %']
     """
@@ -54,7 +54,7 @@ def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
     >>> plot_confusion(result, "Validation").savefig("confusion.png")
     """
@@ -88,7 +88,7 @@ def plot_classes(evaluation: Evaluation, title: str = "", most: int = 40) -> Fig
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
     >>> plot_classes(result, "Validation").savefig("per_class.png")
     """
@@ -141,7 +141,7 @@ def plot_reliability(evaluation: Evaluation, title: str = "") -> Figure:
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> result = evaluate(run.model, run.open_dataset(), run.statistics)
     >>> plot_reliability(result, "Validation").savefig("reliability.png")
     """
@@ -191,7 +191,7 @@ def plot_mistakes(
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> data = run.open_dataset()
     >>> result = evaluate(run.model, data, run.statistics, mistakes=4)
     >>> plot_mistakes(result, data).savefig("mistakes.png")

@@ -51,7 +51,7 @@ def evaluate(
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> evaluate(run.model, run.open_dataset(), run.statistics, batch_size=64).pictures
     337
     """
@@ -80,7 +80,7 @@ def evaluate(
         of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)
         top5_errors += int(((probabilities < of_label).sum(axis=1) < classes - 5).sum())
         np.add.at(confusion, (labels, predicted), 1)
-        calibration.add(probabilities.max(axis=1), predicted == labels)
+        calibration = calibration.add(probabilities.max(axis=1), predicted == labels)
         for i in np.flatnonzero(predicted != labels):
             probability = float(probabilities[i, predicted[i]])
             row = (probability, -(index + int(i)), int(labels[i]), int(predicted[i]))
@@ -113,8 +113,8 @@ def predict_views(model: keras.Model, images: np.ndarray, at_once: int = 128) ->
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> model = load_run("runs/openclipart-paper").model
-    >>> predict_views(model, np.zeros((2, 10, 64, 64, 3), "float32")).shape
+    >>> model = load_run().model
+    >>> predict_views(model, np.zeros((2, 10, 128, 128, 3), "float32")).shape
     (2, 10)
     """
     flat = images.reshape((-1, *images.shape[-3:]))
@@ -151,7 +151,7 @@ def predict(
     >>> from PIL import Image
     >>> from alexnet_keras import load_run, predict
     >>> Image.new("RGB", (90, 80), "red").save("red.jpg")
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> for path, probabilities in predict(run.model, ["red.jpg"], run.statistics):
     ...     print(path, probabilities.shape, probabilities.sum().round(3))
     red.jpg (10,) 1.0

@@ -43,7 +43,7 @@ def write_report(
     Example:
 
     >>> from alexnet_keras import evaluate, load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> data = run.open_dataset()
     >>> write_report("report", evaluate(run.model, data, run.statistics), data, "validation")
     >>> len(list(Path("report").glob("*.png")))

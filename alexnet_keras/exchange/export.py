@@ -1,4 +1,4 @@
-"""Networks out of Python: `.keras`, SavedModel, ONNX and LiteRT files, and the way back in."""
+"""Networks out of Python: `.keras`, SavedModel, ONNX and LiteRT files."""
 
 import functools
 import os

@@ -44,8 +44,9 @@ def open_exported(path: str | Path) -> Exported | keras.Model:
 
     Example:
 
+    >>> from alexnet_keras import load_run
     >>> from alexnet_keras.exchange import open_exported
-    >>> open_exported("runs/openclipart-paper/best.keras").output_shape
+    >>> open_exported(load_run().folder / "best.keras").output_shape
     (None, 10)
     """
     path = Path(path)
@@ -124,8 +125,8 @@ def accuracies(run: Run, path: str | Path, split: str = "validation") -> tuple[f
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> run = load_run("runs/openclipart-paper")
-    >>> before, after = accuracies(run, "runs/openclipart-paper/best.keras")
+    >>> run = load_run()
+    >>> before, after = accuracies(run, run.folder / "best.keras")
     >>> before == after
     True
     """

@@ -177,9 +177,6 @@ def _require_same(saved: dict[str, Any], config: TrainingConfig, folder: Path) -
             )
 
 
-# Files of results
-
-
 def read_results(path: str | Path | None = None) -> list[Result]:
     """The runs in a folder that `ablate` wrote, or in a file of their lines.
 

@@ -14,9 +14,6 @@ CONFIDENCE = 0.95
 """Of the intervals of the differences; what reaches across zero is called noise."""
 
 
-# Statistics
-
-
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """A condition beside the base. Errors are shares, differences those of condition less base.

@@ -10,10 +10,8 @@ import tensorflow as tf
 from alexnet_keras.common import check_integer
 from alexnet_keras.inspection.maps import as_numpy, check_image
 
-# Of one picture
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Occlusion:
     """The probability of a class while part of the picture is hidden.
 

@@ -18,8 +18,6 @@ from alexnet_keras.pictures import (
     numpy_batches,
 )
 
-# Over a data set
-
 
 def layer_outputs(
     model: keras.Model,
@@ -101,7 +99,7 @@ def _feature_output(model: keras.Model, layer: str | None) -> Any:
     return ops.cast(ops.reshape(output, (-1, int(np.prod(output.shape[1:])))), "float32")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Neighbors:
     """The pictures nearest to some others.
 
@@ -196,7 +194,7 @@ def nearest_neighbors(
     return Neighbors(query_split, queries, split, indices, distances)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Embedding:
     """Pictures as points of a plane.
 

@@ -1,4 +1,4 @@
-"""Over a data set: what excites a map most, and which units never answer."""
+"""What excites a map most in a data set, and which units never answer."""
 
 import dataclasses
 import heapq
@@ -14,7 +14,7 @@ from alexnet_keras.inspection.receptive_fields import receptive_field
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, evaluation_transform, square_side
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Patch:
     """What a unit saw where it was strongest in a picture.
 

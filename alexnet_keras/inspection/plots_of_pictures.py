@@ -147,7 +147,7 @@ def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "")
 
     >>> from alexnet_keras import load_run
     >>> from alexnet_keras.inspection import nearest_neighbors
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> data = run.open_dataset()
     >>> neighbors = nearest_neighbors(run.model, data, run.statistics, [0, 5])
     >>> plot_neighbors(neighbors, data).savefig("neighbors.png")

@@ -12,10 +12,8 @@ from alexnet_keras.layers import (
     WithinMapNormalization,
 )
 
-# Receptive fields
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ReceptiveField:
     """The pixels that a layer's units see. Pairs are for rows and for columns.
 

@@ -26,7 +26,7 @@ def square_side(image_size: int) -> int:
     return 256 if image_size in (224, 227) else round(image_size * 256 / 227)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ColorStatistics:
     """What the pipeline has to know of the training set's colours; RGB, 0 to 255.
 
@@ -43,7 +43,7 @@ class ColorStatistics:
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> statistics = load_run("runs/openclipart-paper").statistics
+    >>> statistics = load_run().statistics
     >>> statistics.save("statistics.npz")
     >>> bool((ColorStatistics.load("statistics.npz").mean == statistics.mean).all())
     True

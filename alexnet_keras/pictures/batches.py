@@ -105,13 +105,13 @@ def training_batches(
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> batches = training_batches(
-    ...     run.open_dataset(), run.statistics, image_size=64, batch_size=32, seed=0
+    ...     run.open_dataset(), run.statistics, image_size=128, batch_size=32, seed=0
     ... )
     >>> images, labels = next(batches.as_numpy_iterator())
     >>> images.shape, labels.shape
-    ((32, 64, 64, 3), (32,))
+    ((32, 128, 128, 3), (32,))
     """
     # By rows: adding along an axis of three numbers is slow.
     row = 3 * image_size
@@ -181,12 +181,12 @@ def evaluation_batches(
     Example:
 
     >>> from alexnet_keras import load_run
-    >>> run = load_run("runs/openclipart-paper")
+    >>> run = load_run()
     >>> batches = evaluation_batches(
-    ...     run.open_dataset(), "validation", run.statistics, image_size=64, batch_size=8, views=10
+    ...     run.open_dataset(), "validation", run.statistics, image_size=128, batch_size=8, views=10
     ... )
     >>> next(batches.as_numpy_iterator())[0].shape
-    (8, 10, 64, 64, 3)
+    (8, 10, 128, 128, 3)
     """
     prepare = evaluation_transform(statistics, image_size=image_size, views=views)
 
@@ -210,6 +210,7 @@ def evaluation_transform(statistics: ColorStatistics, *, image_size: int, views:
     Example:
 
     >>> import tensorflow as tf
+    >>> from alexnet_keras.pictures import IMAGENET_STATISTICS
     >>> prepare = evaluation_transform(IMAGENET_STATISTICS, image_size=227, views=10)
     >>> prepare(tf.zeros((500, 375, 3), tf.uint8)).shape
     TensorShape([10, 227, 227, 3])

@@ -79,7 +79,7 @@ def is_folder(name: str) -> bool:
 
     Example:
 
-    >>> is_folder("openclipart"), is_folder("runs/openclipart-paper")
+    >>> is_folder("openclipart"), is_folder(".")
     (False, True)
     """
     return name != EMBEDDED and Path(name).is_dir()

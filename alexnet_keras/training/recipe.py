@@ -45,7 +45,14 @@ from alexnet_keras.training.checkpoint import (
 )
 from alexnet_keras.training.compiling import compiled_model
 from alexnet_keras.training.network import build_model
-from alexnet_keras.training.run import Run, load_run, read_config, read_statistics, versions
+from alexnet_keras.training.run import (
+    Run,
+    is_packaged,
+    load_run,
+    read_config,
+    read_statistics,
+    versions,
+)
 from alexnet_keras.training.transfer import take_over
 from alexnet_keras.weights import load_weights
 
@@ -116,7 +123,7 @@ def train(
             )
     if config.data_dir is not None:
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
-    if config.from_weights is not None:
+    if config.from_weights is not None and not is_packaged(config.from_weights):
         config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
     _require_same(config, dataset, strategy)
     model = compiled_model(config, len(dataset.class_names), strategy)
@@ -173,8 +180,10 @@ def resume(
 
     Example:
 
-    >>> from alexnet_keras import resume
-    >>> run = resume("runs/openclipart-paper", verbose=0)  # it had ended: nothing is left to do
+    >>> from alexnet_keras import TrainingConfig, resume, train
+    >>> config = TrainingConfig(image_size=64, width=0.05, epochs=1)
+    >>> run = train(config, "runs/small", verbose=0)
+    >>> run = resume("runs/small", verbose=0)  # it had ended: nothing is left to do
     >>> len(run.log()["loss"])
     1
     """

@@ -17,7 +17,7 @@ TORCHVISION_NAMES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PublishedNetwork:
     """A published network, as it stands in its file.
 

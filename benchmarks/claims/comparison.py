@@ -22,8 +22,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
-from benchmarks.speed.training import batch, keras_step
+from benchmarks.common import machine, markdown_table
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
+from benchmarks.speed.networks import batch
+from benchmarks.speed.training import keras_step
 
 NETWORKS = {
     "paper": "AlexNet",
@@ -120,13 +122,7 @@ def measure_steps(networks: list[str], size: dict[str, Any], args) -> None:
         Contender(variant, step, {"variant": variant, **size}, size["batch_size"])
         for variant in networks
     ]
-    results = measure(
-        *contenders,
-        repetitions=args.repetitions,
-        seconds=0 if args.miniature else 2,
-        threads=args.threads,
-        isolated=not args.miniature,
-    )
+    results = measure(*contenders, **measuring_options(args))
     settings = {**size, "threads": args.threads or "all", "repetitions": args.repetitions}
     sections = {"Training step": {"results": results, "unit": "images/s"}}
     report("comparison", settings, sections, args.out)
@@ -168,17 +164,15 @@ def tables(runs: list[Run], measured: dict[str, tuple[float, float | None]]) -> 
     for data, networks in groups(runs).items():
         (limit,) = {run.limit for _, long in networks.values() for run in long} or {math.nan}
         (epochs,) = {run.epochs for alike, _ in networks.values() for run in alike}
-        lines = [
-            [
-                *("", "parameters", "multiply-adds", "images/s", "peak MB"),
-                f"training error after {epochs} epochs, %",
-                *("top-1 error, %", f"epochs in {limit:g} s", "top-1 error then, %"),
-            ],
-            ["---", *["---:"] * 8],
+        head = [
+            *("", "parameters", "multiply-adds", "images/s", "peak MB"),
+            f"training error after {epochs} epochs, %",
+            *("top-1 error, %", f"epochs in {limit:g} s", "top-1 error then, %"),
         ]
+        rows = []
         for variant, (alike, long) in networks.items():
             rate, peak = measured.get(variant, (None, None))
-            lines.append(
+            rows.append(
                 [
                     NETWORKS[variant],
                     f"{alike[0].parameters:,}",
@@ -191,7 +185,7 @@ def tables(runs: list[Run], measured: dict[str, tuple[float, float | None]]) -> 
                     f"{100 * _mean(long, 'top1_error'):.1f}" if long else "-",
                 ]
             )
-        found[data] = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        found[data] = markdown_table(head, rows)
     return found
 
 
@@ -262,7 +256,7 @@ def _require_same(parser, args, recipe, runs):
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--data", default="openclipart", help="as for alexnet-keras train")
     parser.add_argument("--data-dir")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

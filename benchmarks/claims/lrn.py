@@ -2,19 +2,19 @@
 
 The paper says of it (section 3.3) "a four-layer CNN achieved a 13% test error rate without
 normalization and 11% with normalization". cuda-convnet's `layers-conv-local-13pct.cfg` and
-`-11pct.cfg` are the pair, with two locally connected layers. Here the four layers of
-`benchmarks.claims.relu` stand for it, with the normalization of that file (k = 1, alpha = 0.001 /
-5, beta = 0.75, windows of 5 maps) after the ReLU of the first two. That alpha is for pixels of 0 to
-255: as the pixels are divided by their deviation here, alpha is multiplied by its square, which
-makes the same function. Pictures of 32 x 32 without augmentation; weight decay 0.0005; a constant
-rate, the errors of the last epoch.
+`-11pct.cfg` are the pair, with two locally connected layers. Here the network of `four_layers`
+stands for it, with the normalization of that file (k = 1, alpha = 0.001 / 5, beta = 0.75, windows
+of 5 maps) after the ReLU of the first two. That alpha is for pixels of 0 to 255: as the pixels are
+divided by their deviation here, alpha is multiplied by its square, which makes the same function.
+Weight decay 0.0005; a constant rate, the errors of the last epoch.
 """
 
 import dataclasses
 import time
 from pathlib import Path
 
-from benchmarks.claims.relu import compiled, four_layers, small_network_parser, small_pictures
+from benchmarks.claims.four_layers import compiled, four_layers, four_layers_parser, small_pictures
+from benchmarks.common import fresh_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def plot(runs: list[Run], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = small_network_parser(__doc__)
+    parser = four_layers_parser(__doc__)
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args(argv)
@@ -102,9 +102,7 @@ def main(argv: list[str] | None = None) -> None:
 
     limit, width, epochs = (32, 0.1, 1) if args.miniature else (None, args.width, args.epochs)
     splits, classes, deviation = small_pictures(args.data, args.data_dir, limit)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "lrn_claim.jsonl"
-    path.unlink(missing_ok=True)
+    path = fresh_file(args.out, "lrn_claim.jsonl")
     runs = []
     for seed in range(args.repetitions):
         for normalized in (False, True):

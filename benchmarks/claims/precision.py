@@ -16,7 +16,7 @@ import math
 import tempfile
 from typing import Any
 
-from benchmarks.speed.harness import argument_parser, machine
+from benchmarks.common import argument_parser, machine, markdown_table
 
 OTHERWISE = "float32, rounded otherwise"
 
@@ -86,10 +86,7 @@ def saved_tables(saved: dict[str, Any]) -> dict[str, str]:
 def _table(values, what, unit, difference, form):
     from alexnet_keras.experiments import Comparison
 
-    lines = [
-        f"|  | seeds | {what} | less float32's, {unit} | 95 % interval |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for name, by_seed in values.items():
         pairs = {
             seed: difference(value, values["float32"][seed])
@@ -102,13 +99,13 @@ def _table(values, what, unit, difference, form):
             low, high = row.interval
             cells[3] = f"{row.difference:+.2f}"
             cells[4] = "-" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    head = ["", "seeds", what, f"less float32's, {unit}", "95 % interval"]
+    return markdown_table(head, rows)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
-    parser.set_defaults(repetitions=12)
+    parser = argument_parser(__doc__, repetitions=12)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--last", type=int, default=20, help="steps that the mean is taken over")
     parser.add_argument("--learning-rate", type=float, default=0.01, help="of these steps")

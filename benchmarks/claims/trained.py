@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims.comparison import NETWORKS
-from benchmarks.speed.harness import RESULTS
+from benchmarks.common import RESULTS, fresh_file, markdown_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +76,9 @@ def read_run(folder: Path) -> tuple[Run, list[np.ndarray]]:
 
 def table(runs: list[Run]) -> str:
     """A line a run, in Markdown."""
-    lines = [
-        "|  | parameters | top-1 error, one view | 95 % interval | ten views | top-5 error, one "
-        "view | ten views | one view, last epoch | training time |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    head = ["", "parameters", "top-1 error, one view", "95 % interval", "ten views"]
+    head += ["top-5 error, one view", "ten views", "one view, last epoch", "training time"]
+    rows = []
     for run in runs:
         low, high = run.top1_intervals[0]
         cells = [
@@ -93,8 +91,8 @@ def table(runs: list[Run]) -> str:
             f"{run.last_error:.2%}",
             f"{run.seconds / 60:.0f} min",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(head, rows)
 
 
 def plot(runs: list[Run], path: Path) -> None:
@@ -137,9 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     from alexnet_keras.experiments import append_line
 
     found = [read_run(folder) for folder in args.runs]
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "trained.jsonl"
-    path.unlink(missing_ok=True)
+    path = fresh_file(args.out, "trained.jsonl")
     for run, _ in found:
         append_line(path, run)
     columns = {f"column_{letter}": x.astype("float16") for letter, x in zip("ab", found[0][1])}

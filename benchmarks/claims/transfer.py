@@ -9,6 +9,7 @@ and the plot are made of the lines: `--plot-only` makes them again.
     python -m benchmarks.claims.transfer --weights runs/imagenette-small --seeds 0 1 2
 """
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.harness import argument_parser, machine
+from benchmarks.common import argument_parser, machine, markdown_table
 
 WAYS = {
     "from nothing": {},
@@ -27,17 +28,35 @@ WAYS = {
 """What is added to the configuration, by the name in the table."""
 
 
-def train_once(way: str, seed: int, weights: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A line of `transfer.jsonl`.
+
+    Attributes:
+        way: one of `WAYS`.
+        seed: of everything at random.
+        recipe: the other arguments of `TrainingConfig`.
+        weights: the data that the run to begin with was trained on; `None` from nothing.
+        errors: top-1 error in validation by epoch.
+        seconds: of training.
+        machine: see `common.machine`.
+    """
+
+    way: str
+    seed: int
+    recipe: dict[str, Any]
+    weights: str | None
+    errors: list[float]
+    seconds: float
+    machine: dict[str, Any]
+
+
+def train_once(way: str, seed: int, weights: Path, recipe: dict[str, Any]) -> Run:
     """Trains in a folder that is deleted afterwards.
 
     Args:
-        way: one of `WAYS`.
-        seed: of everything at random.
+        way, seed, recipe: as in `Run`.
         weights: folder of the run to begin with.
-        recipe: arguments of `TrainingConfig`.
-
-    Returns:
-        The line of `transfer.jsonl`: `errors` has the top-1 error in validation by epoch.
     """
     import keras
 
@@ -49,40 +68,20 @@ def train_once(way: str, seed: int, weights: Path, recipe: dict[str, Any]) -> di
         run = train(TrainingConfig(**recipe, **start, seed=seed), Path(folder) / "run", verbose=0)
         errors = [round(1 - float(top1), 6) for top1 in run.log()["val_top1"]]
         time = json.loads((run.folder / "time.json").read_text(encoding="utf-8"))
-    return {
-        "way": way,
-        "seed": seed,
-        "recipe": recipe,
-        "weights": load_run(weights).config.data if start else None,
-        "errors": errors,
-        "seconds": time["training_seconds"],
-        "machine": machine(),
-    }
+    return Run(
+        way=way,
+        seed=seed,
+        recipe=recipe,
+        weights=load_run(weights).config.data if start else None,
+        errors=errors,
+        seconds=time["training_seconds"],
+        machine=machine(),
+    )
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The lines that are there; one that was cut off is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Adds a line, after one that was cut off too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(("" if whole else "\n") + json.dumps(row) + "\n")
-
-
-def by_way(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def by_way(runs: list[Run]) -> dict[str, np.ndarray]:
     """Errors by epoch, `(seeds, epochs)`, of each way that was trained."""
-    errors = {way: [row["errors"] for row in rows if row["way"] == way] for way in WAYS}
+    errors = {way: [run.errors for run in runs if run.way == way] for way in WAYS}
     return {way: np.array(found) for way, found in errors.items() if found}
 
 
@@ -92,42 +91,41 @@ def epochs_to_reach(errors: np.ndarray, goal: float) -> list[int | None]:
     return [int(row.argmax()) + 1 if row.any() else None for row in reached]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(runs: list[Run]) -> str:
     """A Markdown table of the error after the last epoch, not the best, which would be a choice by
     the pictures it is measured on."""
-    errors = by_way(rows)
+    errors = by_way(runs)
     goal = errors["from nothing"][:, -1].mean() if "from nothing" in errors else None
-    lines = [
-        "| start | seeds | top-1 error after the last epoch | lowest to highest "
-        "| epochs to the mean error from nothing, by seed |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    head = ["start", "seeds", "top-1 error after the last epoch", "lowest to highest"]
+    head.append("epochs to the mean error from nothing, by seed")
+    rows = []
     for way, found in errors.items():
         last = found[:, -1]
         epochs = [] if goal is None else epochs_to_reach(found, goal)
-        cells = [
-            way,
-            str(len(last)),
-            f"{last.mean():.2%}",
-            f"{last.min():.2%} to {last.max():.2%}",
-            ", ".join("not reached" if n is None else str(n) for n in epochs),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(
+            [
+                way,
+                str(len(last)),
+                f"{last.mean():.2%}",
+                f"{last.min():.2%} to {last.max():.2%}",
+                ", ".join("not reached" if n is None else str(n) for n in epochs),
+            ]
+        )
+    return markdown_table(head, rows)
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
+def plot(runs: list[Run], path: Path) -> None:
     """Draws the mean error by epoch, with the range of the seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for way, found in by_way(rows).items():
+    for way, found in by_way(runs).items():
         epochs = np.arange(1, found.shape[1] + 1)
         (line,) = axes.plot(epochs, 100 * found.mean(axis=0), marker="o", ms=3, label=way)
         low, high = 100 * found.min(axis=0), 100 * found.max(axis=0)
         axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.2, lw=0)
-    seeds = len({row["seed"] for row in rows})
+    seeds = len({run.seed for run in runs})
     axes.set(
         title=f"The embedded pictures: mean and range of {seeds} seeds",
         xlabel="epoch",
@@ -167,24 +165,34 @@ def main(argv: list[str] | None = None) -> None:
                 train(TrainingConfig(**recipe), args.weights, verbose=0)
         if not args.plot_only:
             _train_all(args.seeds, args.weights, recipe, path)
-    rows = [row for row in read(path) if row["recipe"] == recipe]
-    if not rows:
+    runs = _read(path, recipe)
+    if not runs:
         parser.error(f"nothing of this recipe is in {path} yet")
-    print(f"\n{table(rows)}\n")
-    plot(rows, path.with_suffix(".png"))
+    print(f"\n{table(runs)}\n")
+    plot(runs, path.with_suffix(".png"))
     print(path, path.with_suffix(".png"), sep="\n")
 
 
+def _read(path, recipe):
+    from alexnet_keras.experiments import read_lines
+
+    runs = read_lines(path, Run) if path.exists() else []
+    return [run for run in runs if run.recipe == recipe]
+
+
 def _train_all(seeds, weights, recipe, path):
+    from alexnet_keras.experiments import append_line
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there = [(run.way, run.seed) for run in _read(path, recipe)]
     for seed in seeds:  # a seed at a time, so that few of them show something already
         for way in WAYS if weights else ["from nothing"]:
-            there = [(row["way"], row["seed"]) for row in read(path) if row["recipe"] == recipe]
             if (way, seed) in there:
                 continue
-            row = train_once(way, seed, weights, recipe)
-            append(path, row)
+            run = train_once(way, seed, weights, recipe)
+            append_line(path, run)
             print(
-                f"{way}, seed {seed}: top-1 error {row['errors'][-1]:.2%}, {row['seconds']:.0f} s",
+                f"{way}, seed {seed}: top-1 error {run.errors[-1]:.2%}, {run.seconds:.0f} s",
                 flush=True,
             )
 

@@ -6,7 +6,8 @@ Needs `jax` (`jax[cuda13]` for an NVIDIA GPU) and `torch`.
 import dataclasses
 
 from benchmarks.speed import inference, training
-from benchmarks.speed.harness import Contender, argument_parser, measure, report
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
+from benchmarks.speed.networks import network_size
 
 SIDE = 8192
 JAX = {
@@ -51,19 +52,10 @@ def torch_inference(**arguments):
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 1024])
     args = parser.parse_args(argv)
-    network = {
-        "image_size": 67 if args.miniature else 227,
-        "width": 0.05 if args.miniature else 1.0,
-        "classes": 10 if args.miniature else 1000,
-    }
-    options = {
-        "repetitions": args.repetitions,
-        "seconds": 0 if args.miniature else 2,
-        "isolated": not args.miniature,
-    }
+    network, options = network_size(args.miniature), measuring_options(args)
     sections = {}
     for batch_size in [2] if args.miniature else args.batch_sizes:
         size = {**network, "batch_size": batch_size}

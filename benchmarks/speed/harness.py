@@ -9,11 +9,9 @@ among them, became slower.
 import argparse
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import multiprocessing
 import os
-import platform
 import resource
 import statistics
 import sys
@@ -23,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parents[1] / "results"
+from benchmarks.common import argument_parser, machine, markdown_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,41 +195,18 @@ def _serve(connection, contender, seconds, threads):
 def table(results: dict[str, Result], unit: str, scale: float = 1.0) -> str:
     """A Markdown table: median rate, its range, peak memory, and the first one's rate over it."""
     first = next(iter(results), "")
-    lines = [["", unit, "lowest to highest", "peak MB", f"{first} over it"]]
-    lines.append(["---", *["---:"] * 4])
+    rows = []
     for name, result in results.items():
         rates = [rate / scale for rate in result.rates]
         spread = f"{_digits(min(rates))} to {_digits(max(rates))}"
         peak = "" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}"
         over = f"{statistics.median(result.ratios):.2f}" if result.ratios else ""
-        lines.append([name, _digits(statistics.median(rates)), spread, peak, over])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append([name, _digits(statistics.median(rates)), spread, peak, over])
+    return markdown_table(["", unit, "lowest to highest", "peak MB", f"{first} over it"], rows)
 
 
 def _digits(number: float) -> str:
     return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, system and the versions of what is measured."""
-    model = platform.processor()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    versions = {}
-    for name in ("alexnet-keras", "tensorflow", "keras", "torch", "jax", "onnxruntime", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": model,
-        "cores": cores,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": versions,
-    }
 
 
 def saved_tables(path: Path) -> dict[str, str]:
@@ -254,16 +229,26 @@ def about_run(saved: dict[str, Any]) -> str:
     )
 
 
-def argument_parser(description: str) -> argparse.ArgumentParser:
-    """What all the scripts take."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--repetitions", type=int, default=3, help="of each measurement")
+def speed_parser(description: str) -> argparse.ArgumentParser:
+    """What the scripts that measure speed take."""
+    parser = argument_parser(description, repetitions=3)
     parser.add_argument("--threads", type=int, help="cores for each contender (default: all)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
-    parser.add_argument(
-        "--miniature", action="store_true", help="only show that the script runs: a tiny size"
-    )
     return parser
+
+
+def measuring_options(args: argparse.Namespace, seconds: float = 2.0) -> dict[str, Any]:
+    """How `measure` is to be called, by the arguments of `speed_parser`.
+
+    Args:
+        args: of the command line.
+        seconds: that a measurement takes at least, unless `--miniature`.
+    """
+    return {
+        "repetitions": args.repetitions,
+        "seconds": 0 if args.miniature else seconds,
+        "threads": args.threads,
+        "isolated": not args.miniature,
+    }
 
 
 def report(

@@ -4,8 +4,8 @@ import os
 import tempfile
 
 from benchmarks.speed import peers
-from benchmarks.speed.harness import Contender, argument_parser, measure, report
-from benchmarks.speed.training import batch, build
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
+from benchmarks.speed.networks import batch, build, network_size
 
 
 def package(batch_size, image_size, width, classes, precision="float32"):
@@ -27,25 +27,12 @@ def _keras(model, batch_size, image_size):
     return lambda: model.predict_on_batch(images)
 
 
-def torch_model(
-    batch_size,
-    image_size,
-    width,
-    classes,
-    channels_last=False,
-    autocast=False,
-    compiled=False,
-    device="cpu",
-):
-    """The same in PyTorch, in `torch.inference_mode`."""
+def torch_model(autocast=False, compiled=False, device="cpu", **placed):
+    """The same in PyTorch, in `torch.inference_mode`; `placed` is for `peers.torch_network`."""
     import torch
 
-    images = torch.from_numpy(batch(batch_size, image_size, 2)[0]).permute(0, 3, 1, 2).to(device)
-    model = peers.torch_alexnet(classes, width, image_size).eval().to(device)
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    else:
-        images = images.contiguous()
+    model, images, _ = peers.torch_network(device=device, **placed)
+    model = model.eval()
     forward = torch.compile(model) if compiled else model
 
     def run():
@@ -89,18 +76,14 @@ def litert(batch_size, image_size, width, classes):
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1])
     args = parser.parse_args(argv)
     sections = {}
-    network = {
-        "image_size": 67 if args.miniature else 227,
-        "width": 0.05 if args.miniature else 1.0,
-        "classes": 10 if args.miniature else 1000,
-    }
+    network = network_size(args.miniature)
     for batch_size in [2] if args.miniature else args.batch_sizes:
         size = {"batch_size": batch_size, **network}
-        peers = [
+        others = [
             Contender("package, bfloat16", package, {**size, "precision": "bfloat16"}, batch_size),
             Contender("Keras with groups=2, float32", obvious_keras, size, batch_size),
             Contender("package in ONNX Runtime, float32", onnx_runtime, size, batch_size),
@@ -114,14 +97,11 @@ def main(argv: list[str] | None = None) -> None:
                     "autocast": precision == "bfloat16",
                 }
                 name = f"torch, {layout}, {precision}"
-                peers.append(Contender(name, torch_model, arguments, batch_size))
+                others.append(Contender(name, torch_model, arguments, batch_size))
         results = measure(
             Contender("package, float32", package, size, batch_size),
-            *peers,
-            repetitions=args.repetitions,
-            seconds=0 if args.miniature else 2,
-            threads=args.threads,
-            isolated=not args.miniature,
+            *others,
+            **measuring_options(args),
         )
         sections[f"Batch {batch_size}"] = {"results": results, "unit": "images/s"}
     settings = {**network, "threads": args.threads or "all", "repetitions": args.repetitions}

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from benchmarks.speed.harness import Contender, argument_parser, measure, report
+from benchmarks.speed import peers
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 
 SHAPES = {"conv1, 55 x 55 x 96": (55, 55, 96), "conv2, 27 x 27 x 256": (27, 27, 256)}
 
@@ -36,12 +37,7 @@ def package(shape, jit):
 
 def tf_nn(shape, jit):
     """`tf.nn.local_response_normalization`."""
-    import tensorflow as tf
-
-    def normalize(x):
-        return tf.nn.local_response_normalization(x, 2, bias=2.0, alpha=1e-4, beta=0.75)
-
-    return _tensorflow(shape, normalize, jit)
+    return _tensorflow(shape, peers.tf_normalization, jit)
 
 
 def package_on_jax(shape):
@@ -57,10 +53,10 @@ def package_on_jax(shape):
 
 
 def torch_layer(shape, channels_last):
-    """`torch.nn.LocalResponseNorm`, which divides alpha by the size of the window."""
+    """`torch.nn.LocalResponseNorm`."""
     import torch
 
-    layer = torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+    layer = peers.torch_normalization()
     x = torch.from_numpy(_maps(shape)).permute(0, 3, 1, 2)
     x = (x if channels_last else x.contiguous()).requires_grad_()
     upstream = x.detach()
@@ -68,14 +64,14 @@ def torch_layer(shape, channels_last):
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=64)
     args = parser.parse_args(argv)
     batch_size = 2 if args.miniature else args.batch_size
     sections = {}
     for title, shape in SHAPES.items():
         shape = (batch_size, *((3, 3, 8) if args.miniature else shape))
-        peers = [
+        others = [
             Contender("package under XLA", package, {"shape": shape, "jit": True}, batch_size),
             Contender("tf.nn", tf_nn, {"shape": shape, "jit": False}, batch_size),
             Contender(
@@ -88,14 +84,11 @@ def main(argv: list[str] | None = None) -> None:
         ]
         for layout in ("channels_first", "channels_last"):
             arguments = {"shape": shape, "channels_last": layout == "channels_last"}
-            peers.append(Contender(f"torch, {layout}", torch_layer, arguments, batch_size))
+            others.append(Contender(f"torch, {layout}", torch_layer, arguments, batch_size))
         results = measure(
             Contender("package", package, {"shape": shape, "jit": False}, batch_size),
-            *peers,
-            repetitions=args.repetitions,
-            seconds=0 if args.miniature else 2,
-            threads=args.threads,
-            isolated=not args.miniature,
+            *others,
+            **measuring_options(args),
         )
         sections[title] = {"results": results, "unit": "images/s"}
     settings = {

@@ -6,7 +6,8 @@ import multiprocessing
 import tempfile
 from pathlib import Path
 
-from benchmarks.speed.harness import Contender, argument_parser, measure, report
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
+from benchmarks.speed.networks import batch, network_size
 from benchmarks.speed.pipeline import make_pictures
 from benchmarks.speed.training import package, torch_step
 
@@ -39,7 +40,6 @@ def epoch(folder, batch_size):
 def growth(steps: int, every: int) -> list[float]:
     """Trains a small network by `fit` and gives the resident size now and then, in MB."""
     import keras
-    import numpy as np
     import psutil
 
     import alexnet_keras
@@ -47,17 +47,15 @@ def growth(steps: int, every: int) -> list[float]:
     sizes = []
 
     class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if (batch + 1) % every == 0:
+        def on_train_batch_end(self, step, logs=None):
+            if (step + 1) % every == 0:
                 sizes.append(psutil.Process().memory_info().rss / 1e6)
 
     model = alexnet_keras.AlexNet(
         input_shape=(64, 64, 3), classes=10, width=0.1, initialization="he"
     )
     model.compile(alexnet_keras.MomentumSGD(), "sparse_categorical_crossentropy", jit_compile=False)
-    rng = np.random.default_rng(0)
-    images = rng.normal(0, 60, (64, 64, 64, 3)).astype("float32")
-    labels = rng.integers(0, 10, 64)
+    images, labels = batch(64, 64, 10)
 
     def batches():
         while True:
@@ -68,19 +66,14 @@ def growth(steps: int, every: int) -> list[float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
+    parser.set_defaults(repetitions=1)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--pictures", type=int, nargs="+", default=[500, 2000, 8000])
     args = parser.parse_args(argv)
-    size = {
-        "batch_size": 2 if args.miniature else args.batch_size,
-        "image_size": 67 if args.miniature else IMAGE_SIZE,
-        "width": 0.05 if args.miniature else 1.0,
-        "classes": 10 if args.miniature else 1000,
-    }
-    options = {"repetitions": 1, "seconds": 0, "threads": args.threads}
-    options["isolated"] = not args.miniature
-    images = size["batch_size"]
+    images = 2 if args.miniature else args.batch_size
+    size = {"batch_size": images, **network_size(args.miniature)}
+    options = measuring_options(args, seconds=0)
     training = measure(
         Contender("package", package, size, images),
         Contender("torch, channels_first", torch_step, size, images),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.common import machine
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 
 SIZE, SIDE = 227, 256
 
@@ -190,7 +191,7 @@ def difference(folder: Path, pictures: int) -> tuple[float, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=64)
     args = parser.parse_args(argv)
     size = {
@@ -218,10 +219,7 @@ def main(argv: list[str] | None = None) -> None:
         results = measure(
             Contender("package", package, size, images),
             *peers,
-            repetitions=args.repetitions,
-            seconds=0,
-            threads=args.threads,
-            isolated=not args.miniature,
+            **measuring_options(args, seconds=0),
         )
         apart, neighbours = difference(pictures, 2 if args.miniature else 64)
         mean_bytes = round(np.mean([os.path.getsize(path) for path in _files(pictures)]))

@@ -1,13 +1,15 @@
 """How the package's speed changes with the batch, the size of the pictures and the threads.
 
-With a plot of each, drawn again from `scaling.json` by `--plot-only`.
+With a plot of each, which `benchmarks.plots` draws again from `scaling.json`.
 """
 
 import json
 from pathlib import Path
 
-from benchmarks.speed.harness import Contender, argument_parser, machine, measure, report
+from benchmarks.common import machine
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 from benchmarks.speed.inference import package as inference
+from benchmarks.speed.networks import network_size
 from benchmarks.speed.training import package as training
 
 KINDS = {"training": training, "inference": inference}
@@ -48,25 +50,11 @@ def plot(saved: dict, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16, 64, 128, 256, 512])
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 96, 128, 160, 227])
-    parser.add_argument("--plot-only", action="store_true", help="draw the saved results again")
     args = parser.parse_args(argv)
-    path = args.out / "scaling.json"
-    if not args.plot_only:
-        _measure(args)
-    plot(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".png"))
-    print(path.with_suffix(".png"))
-
-
-def _measure(args) -> None:
-    base = {
-        "batch_size": 2 if args.miniature else 64,
-        "image_size": 67 if args.miniature else 227,
-        "width": 0.05 if args.miniature else 1.0,
-        "classes": 10 if args.miniature else 1000,
-    }
+    base = {"batch_size": 2 if args.miniature else 64, **network_size(args.miniature)}
     cores = machine()["cores"]
     threads = sorted({1, cores} if args.threads is None else {1, args.threads})
     axes = {
@@ -83,15 +71,12 @@ def _measure(args) -> None:
                 limit = size.pop("threads", args.threads)
                 contender = Contender(f"{kind} {value}", prepare, size, size["batch_size"])
                 # One process at a time: a batch of 512 takes many gigabytes.
-                results |= measure(
-                    contender,
-                    repetitions=args.repetitions,
-                    seconds=0 if args.miniature else 2,
-                    threads=limit,
-                    isolated=not args.miniature,
-                )
+                results |= measure(contender, **measuring_options(args) | {"threads": limit})
         sections[title] = {"results": results, "unit": "images/s"}
     report("scaling", {**base, "repetitions": args.repetitions}, sections, args.out)
+    path = args.out / "scaling.json"
+    plot(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".png"))
+    print(path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

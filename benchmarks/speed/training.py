@@ -1,27 +1,8 @@
 """The training step of the paper's network: this package, PyTorch, and Keras as usually written."""
 
 from benchmarks.speed import peers
-from benchmarks.speed.harness import Contender, argument_parser, measure, report
-
-
-def batch(batch_size: int, image_size: int, classes: int):
-    """Noise of the spread of pictures, channels last, and labels."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    images = rng.normal(0, 60, (batch_size, image_size, image_size, 3)).astype("float32")
-    return images, rng.integers(0, classes, batch_size)
-
-
-def build(image_size: int, width: float, classes: int, precision: str):
-    """The paper's network with the paper's initial weights."""
-    import alexnet_keras
-    from alexnet_keras.training import build_model
-
-    config = alexnet_keras.TrainingConfig(
-        image_size=image_size, width=width, precision=precision, initialization="variant"
-    )
-    return build_model(config, classes)
+from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
+from benchmarks.speed.networks import batch, build, network_size
 
 
 def package(batch_size, image_size, width, classes, precision="float32", jit=False):
@@ -52,28 +33,11 @@ def keras_step(model, optimizer, jit, images, labels):
     return lambda: model.train_on_batch(images, labels)
 
 
-def torch_step(
-    batch_size,
-    image_size,
-    width,
-    classes,
-    channels_last=False,
-    autocast=False,
-    compiled=False,
-    device="cpu",
-):
-    """The same in PyTorch."""
+def torch_step(autocast=False, compiled=False, device="cpu", **placed):
+    """The same in PyTorch; `placed` is for `peers.torch_network`."""
     import torch
 
-    images, labels = (
-        torch.from_numpy(x).to(device) for x in batch(batch_size, image_size, classes)
-    )
-    images = images.permute(0, 3, 1, 2)  # channels last in memory
-    model = peers.torch_alexnet(classes, width, image_size).to(device)
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    else:
-        images = images.contiguous()
+    model, images, labels = peers.torch_network(device=device, **placed)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=0.0005)
     forward = torch.compile(model) if compiled else model
 
@@ -112,29 +76,19 @@ def step_operations(image_size: int, width: float, classes: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = speed_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--jax", action="store_true", help="the package on JAX, too")
     parser.add_argument("--compiled", action="store_true", help="torch.compile, too (needs C++)")
     args = parser.parse_args(argv)
-    size = {
-        "batch_size": 2 if args.miniature else args.batch_size,
-        "image_size": 67 if args.miniature else 227,
-        "width": 0.05 if args.miniature else 1.0,
-        "classes": 10 if args.miniature else 1000,
-    }
-    images = size["batch_size"]
-    options = {
-        "repetitions": args.repetitions,
-        "seconds": 0 if args.miniature else 3,
-        "threads": args.threads,
-        "isolated": not args.miniature,
-    }
+    images = 2 if args.miniature else args.batch_size
+    size = {"batch_size": images, **network_size(args.miniature)}
+    options = measuring_options(args, seconds=3)
     sections = {}
     for precision in ("float32", "bfloat16"):
-        peers = []
+        others = []
         if precision == "float32":
-            peers.append(Contender("Keras with groups=2, float32", obvious_keras, size, images))
+            others.append(Contender("Keras with groups=2, float32", obvious_keras, size, images))
         for compiled in (False, True)[: 1 + args.compiled]:
             for layout in ("channels_first", "channels_last"):
                 # A package in bfloat16 is measured beside PyTorch in both.
@@ -146,13 +100,13 @@ def main(argv: list[str] | None = None) -> None:
                         "compiled": compiled,
                     }
                     name = f"torch{' compiled' * compiled}, {layout}, {theirs}"
-                    peers.append(Contender(name, torch_step, arguments, images))
+                    others.append(Contender(name, torch_step, arguments, images))
         if args.jax:
             arguments = {**size, "precision": precision, "jit": True}
             backend = {"KERAS_BACKEND": "jax"}
-            peers.append(Contender("package on JAX", package, arguments, images, backend))
+            others.append(Contender("package on JAX", package, arguments, images, backend))
         ours = Contender(f"package, {precision}", package, {**size, "precision": precision}, images)
-        results = measure(ours, *peers, **options)
+        results = measure(ours, *others, **options)
         sections[f"Training step, {precision}"] = {"results": results, "unit": "images/s"}
     side = 64 if args.miniature else 4096
     operations = step_operations(size["image_size"], size["width"], size["classes"])

@@ -19,6 +19,8 @@ from alexnet_keras.descendants import (
 )
 from tests.descendants.conftest import resnet, small
 
+pytestmark = pytest.mark.slow
+
 
 def assert_readable(figure):
     """No text runs into another or over the edge."""

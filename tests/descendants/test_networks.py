@@ -27,6 +27,8 @@ from tests.descendants.conftest import (
     without_initial_values,
 )
 
+pytestmark = pytest.mark.slow
+
 # Trainable parameters, and multiply-adds in billions, as published: by the papers, and for
 # VGG-11, 13 and 19 by torchvision. ResNet-200's parameters are from `resnet200_parameters` below.
 PUBLISHED = {
@@ -163,6 +165,8 @@ def test_the_narrowest_network(name):
     assert np.isfinite(model(pictures(1, 64, 64, 3))).all()
 
 
+@pytest.mark.portable
+@pytest.mark.usefixtures("no_gradients")
 @pytest.mark.parametrize("name", SHALLOW)
 def test_without_top(name):
     networks = [small(name, include_top=False, pooling=p) for p in (None, "avg", "max")]
@@ -192,6 +196,8 @@ def test_input_tensor_and_logits(name):
     assert twin.name == "twin"
 
 
+@pytest.mark.portable
+@pytest.mark.usefixtures("no_gradients")
 @pytest.mark.parametrize("name", ["vgg11", "googlenet", "resnet18"])
 def test_saved_and_loaded(name, tmp_path):
     model = small(name)

@@ -18,6 +18,8 @@ from tests.descendants.conftest import (
     without_initial_values,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("depth", RESNETS)
 def test_resnet_has_so_many_layers_and_four_stages(depth):

@@ -17,6 +17,8 @@ from alexnet_keras.cli import main
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT
 
+pytestmark = pytest.mark.slow
+
 STEPS = 5  # an epoch: batches of 8, the last of 5, which has no equal halves
 
 
@@ -201,12 +203,15 @@ def test_machines_with_different_configurations_are_refused(config, tmp_path):
     [
         (["--hosts", "a:1,b", "--rank", "0"], "JAX backend (KERAS_BACKEND=jax)."),
         (["--strategy", "machines"], "JAX backend (KERAS_BACKEND=jax)."),
-        (["--hosts", "a:1,b", "--rank", "0", "--replicas", "2"], "and `replicas` be left out"),
+        (
+            ["--hosts", "a:1,b", "--rank", "0", "--replicas", "2"],
+            "and `replicas` (--replicas) be left out",
+        ),
         (
             ["--hosts", "a:1,b", "--rank", "0", "--strategy", "none"],
-            "`strategy` must be 'machines'",
+            "`strategy` (--strategy) must be 'machines'",
         ),
-        (["--rank", "0"], "`rank` must come with `hosts`"),
+        (["--rank", "0"], "`rank` (--rank) must come with `hosts` (--hosts)"),
     ],
 )
 def test_command_line_says_what_is_wrong(options, message, folder, tmp_path, capsys):

@@ -87,3 +87,12 @@ def test_split_cpu_errors(one_cpu):
     assert split_cpu(1) == ["/device:CPU:0"]
     with pytest.raises(RuntimeError, match="`split_cpu` first.*Received: 1 logical CPUs"):
         split_cpu(2)
+
+
+@pytest.mark.portable
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="for the other backends")
+def test_other_backends_are_refused():
+    with pytest.raises(
+        ValueError, match="need Keras's TensorFlow backend.* Received: '(jax|torch)'"
+    ):
+        TwoColumns(small(), ONE_DEVICE)

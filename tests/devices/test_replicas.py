@@ -6,6 +6,8 @@ from alexnet_keras import Devices, TrainingConfig, resume, train
 from alexnet_keras.devices import choose_strategy, replica_count
 from alexnet_keras.training import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

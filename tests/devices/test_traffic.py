@@ -1,8 +1,5 @@
 import json
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,29 +8,7 @@ from alexnet_keras import AlexNet
 from alexnet_keras.devices import communication
 from tests.devices.conftest import small
 
-
-def test_other_backends_count_but_do_not_train():
-    pytest.importorskip("jax")
-    script = """
-from alexnet_keras import AlexNet, TwoColumns
-from alexnet_keras.devices import communication
-model = AlexNet(input_shape=(64, 64, 3), width=0.05, classes=4)
-print(communication(model, 2).total("columns"))
-try:
-    TwoColumns(model)
-except ValueError as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-    )
-    assert done.returncode == 0, done.stderr
-    total, error = done.stdout.splitlines()
-    assert int(total) == communication(small(), 2).total("columns")
-    assert "need Keras's TensorFlow backend" in error and error.endswith("Received: 'jax'")
+pytestmark = pytest.mark.portable
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from alexnet_keras import AlexNet, MomentumSGD, TwoColumns, split_cpu
 from alexnet_keras.devices import communication
 from alexnet_keras.variants import LAYERS
 
+pytestmark = pytest.mark.slow
+
 BATCH = 6
 
 

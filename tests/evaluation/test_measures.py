@@ -43,7 +43,7 @@ def test_calibration_is_sklearns(pairs, cut):
     right = np.array([r for _, r in pairs])
     calibration = Calibration.empty()
     for part in (slice(cut), slice(cut, None)):  # in two batches
-        calibration.add(confidence[part], right[part])
+        calibration = calibration.add(confidence[part], right[part])
     # A class of its own keeps sklearn from refusing what is all right or all wrong.
     accuracy, mean = calibration_curve(right, confidence.astype("float64"), n_bins=15, pos_label=1)
     some = calibration.pictures > 0
@@ -56,6 +56,8 @@ def test_calibration_is_sklearns(pairs, cut):
 
 def test_calibration_by_hand():
     calibration = Calibration.empty(10)
-    calibration.add(np.array([0.75, 0.75, 0.35, 0.5]), np.array([True, False, False, False]))
+    calibration = calibration.add(
+        np.array([0.75, 0.75, 0.35, 0.5]), np.array([True, False, False, False])
+    )
     assert calibration.pictures.tolist() == [0, 0, 0, 1, 1, 0, 0, 2, 0, 0]  # 0.5: up to 0.5
     assert calibration.expected_error == pytest.approx(0.5 * 0.25 + 0.25 * 0.35 + 0.25 * 0.5)

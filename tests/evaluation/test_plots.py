@@ -22,7 +22,7 @@ NAMES = ("cat", "dog", "cow", "hen")
 def evaluation():
     confusion = np.array([[8, 2, 0, 0], [1, 3, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0]])
     calibration = Calibration.empty()
-    calibration.add(np.linspace(0.3, 0.99, 19), np.arange(19) % 2 == 0)
+    calibration = calibration.add(np.linspace(0.3, 0.99, 19), np.arange(19) % 2 == 0)
     return Evaluation(NAMES, 1, 2, confusion, (Mistake(0, 0, 1, 0.8),), calibration)
 
 

@@ -19,6 +19,7 @@ from alexnet_keras.training import (
 from tests.evaluation.conftest import STATISTICS, quick_model
 
 
+@pytest.mark.slow
 def test_report_with_curves(run, tmp_path):
     data = run.open_dataset()
     result = evaluate(build_model(run.config, 3), data, run.statistics)
@@ -30,6 +31,7 @@ def test_report_with_curves(run, tmp_path):
     assert np.sum(report["confusion"]) == 12
 
 
+@pytest.mark.slow
 def test_report(evaluated, tmp_path):
     _, data, _, _, result = evaluated
     write_report(tmp_path, result, data, "validation")
@@ -73,6 +75,7 @@ def test_report(evaluated, tmp_path):
     assert rows("mistakes")[0]["id"] == str(result.mistakes[0].index)
 
 
+@pytest.mark.slow
 def test_report_of_a_class_never_named_without_mistakes(make_folder, tmp_path):
     """The classes have names that the tables' own columns have, too."""
     data = open_dataset(make_folder(counts={"label": 10, "pictures": 10}))

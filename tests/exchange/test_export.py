@@ -22,9 +22,7 @@ PACKAGES = {
 }
 
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="only TensorFlow's backend exports"
-)
+pytestmark = pytest.mark.slow
 
 
 def need(format):

@@ -16,6 +16,8 @@ from alexnet_keras.pictures import open_dataset
 from alexnet_keras.training import build_model
 from tests.experiments.conftest import BASE, result
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -147,6 +149,6 @@ def test_command(tiny, tmp_path, capsys):
     assert [(r.seed, r.config["schedule"]) for r in read_results(out)] == [(4, "cosine")] * 2
     assert main([*command, "--epochs", "2", "--conditions", "base"]) == 1
     said = capsys.readouterr().err
-    assert "`epochs` must be that of the results" in said and len(said.splitlines()) == 1
+    assert "`epochs` (--epochs) must be that of the results" in said and len(said.splitlines()) == 1
     assert main([*command, "--conditions", "dropout"]) == 1
-    assert "`conditions` must be among" in capsys.readouterr().err
+    assert "`conditions` (--conditions) must be among" in capsys.readouterr().err

@@ -69,6 +69,7 @@ def test_grad_cam_is_cam_where_maps_are_averaged(image):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [None, "conv5", "relu2", "norm1", "pool1"])
 def test_grad_cam_equals_finite_differences(layer):
     """The weight of a map is how the score changes as the whole map rises, by position."""
@@ -129,6 +130,7 @@ def test_integrated_gradients_of_a_linear_network(last, image):
     np.testing.assert_allclose(attributions, weights * (image - baseline), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["paper", "2012", "torchvision", "batchnorm"])
 def test_integrated_gradients_are_complete(variant, image, tmp_path):
     """They sum to f(x) - f(baseline), the nearer the more steps."""

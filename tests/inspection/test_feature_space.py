@@ -27,6 +27,8 @@ from tests.inspection.conftest import (
     values_of,
 )
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
+
 
 def test_dead_units(data, tmp_path):
     model = small()
@@ -71,6 +73,7 @@ def test_network_without_relu(data):
         dead_units(small(activation="tanh"), data, STATISTICS)
 
 
+@pytest.mark.slow
 def test_features(model, data):
     for split in ("train", "validation"):
         images, labels = inputs_of(data, split)
@@ -83,6 +86,7 @@ def test_features(model, data):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query_split", ["validation", "train"])
 def test_nearest_neighbors_are_sklearns(query_split, model, data):
     queries = [4, 0, 9]
@@ -100,6 +104,7 @@ def test_nearest_neighbors_are_sklearns(query_split, model, data):
     np.testing.assert_allclose(near.distances, distances[:, :6], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_neighbors_figure(data, tmp_path):
     near = Neighbors(
         "validation",
@@ -164,6 +169,7 @@ def test_pca_by_hand(tmp_path):
         np.testing.assert_allclose(points.get_offsets(), plane.points[labels == label])
 
 
+@pytest.mark.slow
 def test_tsne_keeps_neighbours_together(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(45) % 3

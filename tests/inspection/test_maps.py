@@ -15,6 +15,8 @@ from alexnet_keras.inspection import (
 from tests.conftest import check_figure, colorbars
 from tests.inspection.conftest import values_of
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
+
 
 @pytest.mark.parametrize("variant, columns, filters", [("paper", 2, 48), ("torchvision", 1, 64)])
 def test_first_filters(variant, columns, filters, tmp_path):

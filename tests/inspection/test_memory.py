@@ -10,6 +10,8 @@ from alexnet_keras.inspection import (
 )
 from tests.inspection.conftest import STATISTICS, generated
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "look, allowed",

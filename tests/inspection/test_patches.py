@@ -10,7 +10,10 @@ from alexnet_keras.pictures import ColorStatistics
 from tests.conftest import check_figure
 from tests.inspection.conftest import NAMES, STATISTICS, inputs_of, picture_of, values_of
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 
+
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["relu1", "conv3", "pool5", "fc8"])
 def test_strongest_patches(layer, model, data):
     images, labels = inputs_of(data, "train")

@@ -77,6 +77,7 @@ def check_against_gradients(model, layer):
         assert (box[:2] <= pixels[:2]).all() and (box[2:] >= pixels[2:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(227, 227, 3), (226, 129, 3)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_receptive_fields_are_where_the_gradients_are(variant, shape):

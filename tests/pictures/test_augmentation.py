@@ -263,7 +263,7 @@ def test_wrong_number_of_views(data, statistics):
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [({"mean": "pixel"}, "Received: 'pixel'"), ({"color_noise": -1}, "Received: -1")],
+    [({"mean": "pixel"}, "Received: 'pixel'"), ({"color_noise": -1}, "Received: color_noise=-1")],
 )
 def test_bad_augmentation(arguments, message):
     with pytest.raises(ValueError, match=message):

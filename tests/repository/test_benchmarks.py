@@ -3,9 +3,10 @@
 import dataclasses
 import importlib
 import json
-from typing import Any
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("torch")
 
@@ -106,7 +107,7 @@ def test_ratio_is_of_the_best_rates_by_seed():
 
 
 def test_four_layers():
-    from benchmarks.claims.relu import four_layers
+    from benchmarks.claims.four_layers import four_layers
 
     plain, normalized = (four_layers(10, 1.0, alpha=alpha) for alpha in (None, 1.0))
     assert [a.output.shape[1:] for a in plain.layers if "pool" in a.name] == [
@@ -131,21 +132,10 @@ def test_difference_of_normalization():
     assert "+6.0 points" in sentence(runs) and sentence(runs).endswith("agrees.")
 
 
-@dataclasses.dataclass(frozen=True)
-class TransferLine:
-    way: str
-    seed: int
-    recipe: dict[str, Any]
-    weights: str | None
-    errors: list[float]
-    seconds: float
-    machine: dict[str, Any]
-
-
 def test_committed_lines_have_their_schema():
     from alexnet_keras.experiments import Result, read_lines
-    from benchmarks.claims import comparison, lrn, relu, trained
-    from benchmarks.speed.harness import RESULTS
+    from benchmarks.claims import comparison, lrn, relu, trained, transfer
+    from benchmarks.common import RESULTS
 
     schemas = {
         "ablations.jsonl": Result,
@@ -153,7 +143,7 @@ def test_committed_lines_have_their_schema():
         "relu.jsonl": relu.Run,
         "lrn_claim.jsonl": lrn.Run,
         "trained.jsonl": trained.Run,
-        "transfer.jsonl": TransferLine,
+        "transfer.jsonl": transfer.Run,
     }
     for path in RESULTS.glob("*.jsonl"):
         assert read_lines(path, schemas[path.name])
@@ -164,7 +154,7 @@ def test_plots_are_drawn_again(tmp_path, capsys):
     import shutil
 
     from benchmarks import plots
-    from benchmarks.speed.harness import RESULTS
+    from benchmarks.common import RESULTS
 
     sources = [RESULTS / name for name in plots.DRAWN_BY if (RESULTS / name).exists()]
     for source in sources:
@@ -194,11 +184,11 @@ def test_script_runs(name, tmp_path, capsys):
 def test_pages_are_those_of_the_results():
     from alexnet_keras.experiments import read_lines
     from benchmarks.claims import comparison, lrn, relu, trained, transfer
-    from benchmarks.speed.harness import RESULTS, saved_tables
+    from benchmarks.common import RESULTS
+    from benchmarks.speed.harness import saved_tables
     from benchmarks.summary import summary
 
-    def lines(script):
-        name = script.__name__.rpartition(".")[2]
+    def lines(name, script):
         return read_lines(RESULTS / f"{name}.jsonl", script.Run)
 
     assert (RESULTS / "README.md").read_text(encoding="utf-8") == summary(RESULTS)
@@ -207,27 +197,26 @@ def test_pages_are_those_of_the_results():
     parts = [
         saved_tables(RESULTS / "training.json")["Training step, float32"],
         *saved_tables(RESULTS / "inference.json").values(),
-        transfer.table(transfer.read(RESULTS / "transfer.jsonl")),
-        trained.table(lines(trained)),
-        relu.sentence(lines(relu)),
-        lrn.sentence(lines(lrn)),
-        *comparison.tables(lines(comparison), rates).values(),
+        transfer.table(lines("transfer", transfer)),
+        trained.table(lines("trained", trained)),
+        relu.sentence(lines("relu", relu)),
+        lrn.sentence(lines("lrn_claim", lrn)),
+        *comparison.tables(lines("comparison", comparison), rates).values(),
     ]
     for part in parts:
         assert part in readme
 
 
 def test_transfer_runs_and_goes_on(tmp_path, capsys):
+    from alexnet_keras.experiments import read_lines
     from benchmarks.claims import transfer
 
     arguments = ["--miniature", "--out", str(tmp_path)]
     transfer.main(arguments)
-    lines = (tmp_path / "transfer.jsonl").read_text()
-    rows = [json.loads(line) for line in lines.splitlines()]
-    assert [row["way"] for row in rows] == list(transfer.WAYS)
-    assert all(len(row["errors"]) == 1 and 0 < row["errors"][0] < 1 for row in rows)
+    runs = read_lines(tmp_path / "transfer.jsonl", transfer.Run)
+    assert [run.way for run in runs] == list(transfer.WAYS)
+    assert all(len(run.errors) == 1 and 0 < run.errors[0] < 1 for run in runs)
     said = capsys.readouterr().out
-    (tmp_path / "transfer.jsonl").write_text(lines + '{"cut')
     transfer.main([*arguments, "--plot-only"])
     again = capsys.readouterr().out
     assert again and said.endswith(again)

@@ -17,6 +17,8 @@ import pytest
 
 from notebooks import look
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ("01_architecture", "02_first_training", "11_looking_inside")
 SECONDS = 600  # that a notebook may take; far more than it does

@@ -71,6 +71,7 @@ def test_docstring_has_an_example(name):
     assert ">>>" in inspect.getdoc(PUBLIC[name])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="the backend needs torch")
 def test_the_rest_of_the_package_does_without_torch():
     script = (

@@ -16,6 +16,8 @@ import pytest
 import alexnet_keras
 from notebooks import look
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,6 +45,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """Its folder: that which SITE names, if `make site` has just written it, or a new one."""
+    if "SITE" in os.environ:
+        return Path(os.environ["SITE"])
     out = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-E", "-q"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_keras.common import DataError, DivergedError
+from alexnet_keras.common import DataError, DivergedError, RunError
 from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.devices import choose_strategy
 from alexnet_keras.evaluation import evaluate
@@ -16,6 +16,8 @@ from alexnet_keras.training import (
     jit_compile,
     train,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_run_learns_and_is_kept(run):
@@ -67,7 +69,7 @@ def test_diverging_training_stops_and_keeps_good_weights(run, tmp_path):
 
 def test_run_inside_its_data_is_refused(run):
     inside = Path(run.config.data) / "runs" / "x"
-    with pytest.raises(DataError, match="outside of the data"):
+    with pytest.raises(RunError, match="outside of the data"):
         train(run.config, inside, verbose=0)
     assert not inside.parent.exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_keras.common import DataError
+from alexnet_keras.common import DataError, RunError
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.evaluation import evaluate
 from alexnet_keras.training import (
@@ -27,17 +27,28 @@ def test_best_is_the_best_epoch_and_last_the_last(run):
 
 
 def test_folder_without_a_run(tmp_path):
-    with pytest.raises(DataError, match="A run must hold config.json. Received: "):
+    with pytest.raises(RunError, match="A run must hold config.json. Received: "):
         load_run(tmp_path)
 
 
-def test_run_with_a_broken_configuration(run, tmp_path):
+@pytest.mark.parametrize(
+    "text", ['{"config": {"epoch": 3}}', '{"config": {"epochs": 0}}', "[", "[]"]
+)
+def test_run_with_a_broken_configuration(run, tmp_path, text):
     shutil.copytree(run.folder, tmp_path / "run")
-    (tmp_path / "run" / "config.json").write_text('{"config": {"epoch": 3}}')
-    with pytest.raises(DataError, match="config.json must be as `train` wrote it"):
+    (tmp_path / "run" / "config.json").write_text(text)
+    with pytest.raises(RunError, match="config.json must be as `train` wrote it"):
         load_run(tmp_path / "run")
 
 
+def test_runs_are_equal_to_themselves_alone(run):
+    """A comparison of their arrays would be an array."""
+    other = load_run(run.folder)
+    assert run == run and run != other and run.statistics != other.statistics
+    assert len({run, other, run.statistics, other.statistics}) == 4
+
+
+@pytest.mark.slow
 def test_run_is_evaluated_from_another_folder(run, tmp_path, monkeypatch):
     data = Path(run.config.data)
     monkeypatch.chdir(data.parent)
@@ -47,6 +58,7 @@ def test_run_is_evaluated_from_another_folder(run, tmp_path, monkeypatch):
     assert load_run(again.folder).open_dataset().sizes == run.open_dataset().sizes
 
 
+@pytest.mark.slow
 def test_changed_data_is_refused(run, tmp_path):
     shutil.copytree(run.config.data, tmp_path / "data")
     config = dataclasses.replace(run.config, data=str(tmp_path / "data"), epochs=1)
@@ -70,7 +82,7 @@ def test_damaged_run(run, tmp_path, name):
     shutil.copytree(run.folder, tmp_path / "run")
     path = tmp_path / "run" / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match=f"{name} must be as `train` wrote it"):
+    with pytest.raises(RunError, match=f"{name} must be as `train` wrote it"):
         load_run(tmp_path / "run")
 
 
@@ -80,6 +92,8 @@ def test_log_is_a_csv_file(run):
     assert [row["epoch"] for row in rows] == ["0", "1"]
 
 
+@pytest.mark.slow
+@pytest.mark.portable
 def test_trained_network_of_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = load_run()

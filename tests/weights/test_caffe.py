@@ -20,6 +20,8 @@ from tests.weights.conftest import (
     pictures,
 )
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
+
 
 def caffe_forward(blobs, x, pool_first):
     """Caffe's AlexNet (CaffeNet, if it pools first) in float64: BGR less its mean to logits."""

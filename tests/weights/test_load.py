@@ -21,6 +21,8 @@ from tests.weights.conftest import (
     state_dict,
 )
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
+
 # What does not fit.
 
 

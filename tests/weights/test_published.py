@@ -19,6 +19,8 @@ from tests.weights.conftest import (
     state_dict,
 )
 
+pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
+
 
 def torch_network(tensors):
     nn = pytest.importorskip("torch").nn
