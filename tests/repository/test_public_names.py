@@ -50,6 +50,7 @@ def test_types_of_the_public_names():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_rooms_are_there_without_an_import_of_their_own():
     """Each as the first of the package's to be used."""
     script = (
