@@ -60,7 +60,10 @@ napoleon_use_ivar = True
 
 # Types of other packages are not looked up, since their lists of names would have to be fetched.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!alexnet_keras\b).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!alexnet_keras\b).*"),
+    ("py:class", r"alexnet_keras\.experiments\.lines\.Line"),  # a type variable
+]
 
 html_theme = "furo"
 html_title = project
@@ -116,9 +119,11 @@ def reference(room):
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == room and not name.startswith("_")
     ]
+    face = {name for name in FACE & vars(module).keys() if is_of(room, vars(module)[name])}
     lines = []
-    for name in sorted({*names, *(FACE & vars(module).keys())}, key=str.lower):
-        value, place = getattr(module, name), f"{project if name in FACE else room}.{name}"
+    for name in sorted({*names, *face}, key=str.lower):
+        value = getattr(module, name)
+        place = f"{project if name in face else room}.{name}"
         if inspect.isclass(value):
             lines += [f".. autoclass:: {place}", *MEMBERS]
         elif callable(value):
@@ -133,6 +138,11 @@ def reference(room):
         + "\n".join(lines)
         + "\n```\n"
     )
+
+
+def is_of(room, value):
+    """Whether a name of the face is a room's own, and not imported from another one or torch's."""
+    return getattr(value, "__module__", room).startswith(room)
 
 
 def data_docstring(room, name):
