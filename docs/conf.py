@@ -119,7 +119,7 @@ def reference(room):
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == room and not name.startswith("_")
     ]
-    face = {name for name in FACE & vars(module).keys() if is_of(room, vars(module)[name])}
+    face = {name for name in FACE & vars(module).keys() if is_of(module, name)}
     lines = []
     for name in sorted({*names, *face}, key=str.lower):
         value = getattr(module, name)
@@ -140,9 +140,11 @@ def reference(room):
     )
 
 
-def is_of(room, value):
-    """Whether a name of the face is a room's own, and not imported from another one or torch's."""
-    return getattr(value, "__module__", room).startswith(room)
+def is_of(module, name):
+    """Whether a name of the face is this room's own: not imported, nor torch's of the same name."""
+    value = getattr(module, name)
+    own = getattr(value, "__module__", module.__name__).startswith(module.__name__)
+    return own and value is getattr(alexnet_keras, name)
 
 
 def data_docstring(room, name):
