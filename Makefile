@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 # The tests of a file share its fixtures, so they stay in one process.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 BACKENDS := jax torch
+PORTABLE := tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test backends lint notebooks site constraints clean
@@ -45,7 +46,7 @@ test: $(VENV)/installed-test  ## lint, and run all the tests, notebooks included
 	$(PYTEST)
 
 backends: $(VENV)/installed-backends  ## run the tests that fit every backend on JAX and on PyTorch
-	for each in $(BACKENDS); do KERAS_BACKEND=$$each $(PYTEST) -m portable tests || exit 1; done
+	for each in $(BACKENDS); do KERAS_BACKEND=$$each $(PYTEST) -m portable $(PORTABLE) || exit 1; done
 
 lint: $(VENV)/installed-test  ## format and lint, notebooks included
 	$(BIN)/ruff format
