@@ -20,6 +20,7 @@ from alexnet_keras.common import DataError, DivergedError, Interrupted, RunError
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
 from alexnet_keras.training.checkpoint import load_state, save_state
+from tests.training.conftest import train_and_copy
 
 pytestmark = pytest.mark.slow
 
@@ -48,12 +49,23 @@ def config(folder):
     )
 
 
+CUTS = [
+    ("step", 1),  # before the first checkpoint
+    ("step", STEPS + 3),  # one step after that of a checkpoint, in the second epoch
+    ("epoch", 2),  # the models and the log are written, the checkpoint is not
+]
+
+
 @pytest.fixture(scope="module")
-def straight(config, tmp_path_factory):
-    """The run that was never cut off."""
+def runs(config, tmp_path_factory):
+    """The run that was never cut off, and those that were."""
     out = tmp_path_factory.mktemp("runs") / "straight"
-    train(config, out, checkpoint_steps=2, verbose=0)
-    return out
+    return out, train_and_copy(config, out, CUTS)
+
+
+@pytest.fixture(scope="module")
+def straight(runs):
+    return runs[0]
 
 
 def state(folder):
@@ -100,45 +112,11 @@ def test_killed_run_ends_as_the_straight_one(config, straight, tmp_path):
     require_equal(out, straight)
 
 
-class CutOffError(Exception):
-    pass
-
-
-@pytest.mark.parametrize(
-    "place, number",
-    [
-        ("step", 1),  # before the first checkpoint
-        ("step", STEPS + 3),  # one step after that of a checkpoint, in the second epoch
-        ("epoch", 2),  # the models and the log are written, the checkpoint is not
-    ],
-)
-def test_run_cut_off_ends_as_the_straight_one(
-    place, number, config, straight, tmp_path, monkeypatch
-):
-    left = [number]
-    step_end = checkpoint.Checkpoints.on_train_batch_end
-    epoch_end = checkpoint.Checkpoints.on_epoch_end
-
-    def count_down(at):
-        left[0] -= at == place
-        if not left[0]:
-            raise CutOffError
-
-    def on_train_batch_end(self, batch, logs=None):
-        step_end(self, batch, logs)
-        count_down("step")
-
-    def on_epoch_end(self, epoch, logs=None):
-        count_down("epoch")
-        epoch_end(self, epoch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
-        patch.setattr(checkpoint.Checkpoints, "on_epoch_end", on_epoch_end)
-        with pytest.raises(CutOffError):
-            train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
-    resume(tmp_path / "run", checkpoint_steps=2, verbose=0)
-    require_equal(tmp_path / "run", straight)
+@pytest.mark.parametrize("place", CUTS)
+def test_run_cut_off_ends_as_the_straight_one(place, runs):
+    straight, cut_off = runs
+    resume(cut_off[place], checkpoint_steps=2, verbose=0)
+    require_equal(cut_off[place], straight)
 
 
 @pytest.fixture(scope="module")
@@ -357,24 +335,14 @@ def test_keras_backup_and_restore_begins_the_epoch_anew(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_goes_on_too(precision, config, tmp_path, monkeypatch):
+def test_half_precision_goes_on_too(precision, config, tmp_path):
     config = dataclasses.replace(config, precision=precision, epochs=2, schedule="constant")
     config = dataclasses.replace(config, batch_size=9)  # four whole batches: XLA compiles each size
-    train(config, tmp_path / "straight", verbose=0)
-    original = checkpoint.Checkpoints.on_train_batch_end
-
-    def on_train_batch_end(self, batch, logs=None):
-        original(self, batch, logs)
-        if (self.epoch, self.step) == (1, 3):
-            raise RuntimeError("cut off")
-
-    monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
-    with pytest.raises(RuntimeError, match="cut off"):
-        train(config, tmp_path / "run", checkpoint_steps=2, verbose=0)
-    monkeypatch.undo()
-    model = resume(tmp_path / "run", verbose=0).model
-    require_equal(tmp_path / "run", tmp_path / "straight")
+    place = ("step", 4 + 3)
+    cut_off = train_and_copy(config, tmp_path / "straight", [place])[place]
+    model = resume(cut_off, verbose=0).model
+    require_equal(cut_off, tmp_path / "straight")
     assert model.jit_compile is (precision == "float16")
     with warnings.catch_warnings(action="error"):  # Keras skips a state that does not fit with one
-        again = keras.saving.load_model(tmp_path / "run" / "last.keras")
+        again = keras.saving.load_model(cut_off / "last.keras")
     assert int(again.optimizer.iterations) > 0

@@ -15,7 +15,7 @@ from alexnet_keras.cli import main
 from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.pictures import color_statistics, open_dataset
 from alexnet_keras.training import CHECKPOINT, build_model, freeze, load_run, resume, train
-from alexnet_keras.training.checkpoint import Checkpoints
+from tests.training.conftest import train_and_copy
 
 pytestmark = pytest.mark.slow
 
@@ -143,45 +143,30 @@ def test_keras_file(config, old, at_full_rate, tmp_path):
     assert same_bits(last(run)["fc7"], by_layer(old.model)["fc7"])
 
 
-class CutOffError(Exception):
-    pass
+CUTS = [("step", 1), ("step", 4)]  # before the first checkpoint of a step; in the second epoch
 
 
-@pytest.fixture(scope="module")
-def straight(config, old, tmp_path_factory):
-    """A run of two epochs that was never cut off, and its configuration but the old run's place."""
-    config = dataclasses.replace(config, freeze="conv2", transfer_rate=0.5, batch_size=6, epochs=2)
-    out = tmp_path_factory.mktemp("runs") / "straight"
-    train(config, out, checkpoint_steps=2, verbose=0)
-    return config, out
-
-
-@pytest.mark.parametrize("steps", [1, 4])
-def test_resumed_run_needs_the_weights_no_more(steps, straight, old, tmp_path, monkeypatch):
-    """Cut off before the first checkpoint of a step, and within the second epoch."""
+def test_resumed_run_needs_the_weights_no_more(config, old, tmp_path):
     shutil.copytree(old.folder, tmp_path / "old")
-    config, straight = straight
-    config = dataclasses.replace(config, from_weights=str(tmp_path / "old"))
-    step_end, left = Checkpoints.on_train_batch_end, [steps]
-
-    def cut_off(self, batch, logs=None):
-        left[0] -= 1
-        if not left[0]:
-            raise CutOffError
-        step_end(self, batch, logs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoints, "on_train_batch_end", cut_off)
-        with pytest.raises(CutOffError):
-            train(config, tmp_path / "cut", checkpoint_steps=2, verbose=0)
+    config = dataclasses.replace(
+        config,
+        from_weights=str(tmp_path / "old"),
+        freeze="conv2",
+        transfer_rate=0.5,
+        batch_size=6,
+        epochs=2,
+    )
+    straight = tmp_path / "straight"
+    copies = train_and_copy(config, straight, CUTS)
     shutil.rmtree(tmp_path / "old")
-    resume(tmp_path / "cut", checkpoint_steps=2, verbose=0)
-    logs = [(run / "log.csv").read_bytes() for run in (tmp_path / "cut", straight)]
-    assert logs[0] == logs[1]
-    ours, theirs = (np.load(run / CHECKPOINT) for run in (tmp_path / "cut", straight))
-    assert ours.files == theirs.files
-    for name in set(ours.files) - {"about"}:
-        assert ours[name].tobytes() == theirs[name].tobytes()
+    for cut_off in copies.values():
+        resume(cut_off, checkpoint_steps=2, verbose=0)
+        logs = [(run / "log.csv").read_bytes() for run in (cut_off, straight)]
+        assert logs[0] == logs[1]
+        ours, theirs = (np.load(run / CHECKPOINT) for run in (cut_off, straight))
+        assert ours.files == theirs.files
+        for name in set(ours.files) - {"about"}:
+            assert ours[name].tobytes() == theirs[name].tobytes()
 
 
 def test_run_cut_off_before_any_checkpoint_takes_the_weights_over_again(config, tmp_path):
