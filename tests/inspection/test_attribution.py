@@ -14,6 +14,8 @@ from tests.conftest import check_figure, colorbars
 from tests.inspection.conftest import SIZE, picture_of, small, values_of
 
 
+@pytest.mark.portable
+@pytest.mark.usefixtures("no_gradients")
 def test_occlusion_map(model, image, tmp_path):
     occlusion = occlusion_map(model, image, 1, size=12, stride=9, batch_size=4)
     assert occlusion.probabilities.shape == (7, 7)
@@ -162,3 +164,11 @@ def test_integrated_gradients_of_bad_arguments(model, image):
     without_top = small(include_top=False, input_shape=(SIZE, SIZE, 3), pooling="avg")
     with pytest.raises(ValueError, match="must end in a dense layer. Received: .* avg_pool"):
         grad_cam(without_top, image, 0)
+
+
+@pytest.mark.portable
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow takes them")
+def test_gradients_on_another_backend_are_refused(model, image):
+    for attribution in (grad_cam, integrated_gradients):
+        with pytest.raises(ValueError, match="must run on the 'tensorflow' backend"):
+            attribution(model, image, 1)
