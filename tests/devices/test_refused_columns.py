@@ -44,8 +44,8 @@ def test_refused_channels_first():
 @pytest.fixture
 def one_cpu(monkeypatch):
     """As in a program that has not split its CPU."""
-    devices = tf.config.list_logical_devices("CPU")[:1]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: devices)
+    devices = {"CPU": tf.config.list_logical_devices("CPU")[:1], "GPU": []}
+    monkeypatch.setattr(tf.config, "list_logical_devices", devices.get)
 
 
 def test_one_device_must_be_asked_for(one_cpu):

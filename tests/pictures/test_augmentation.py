@@ -261,10 +261,6 @@ def test_wrong_number_of_views(data, statistics):
         evaluation_batches(data, "validation", statistics, image_size=SIZE, batch_size=1, views=5)
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [({"mean": "pixel"}, "Received: 'pixel'"), ({"color_noise": -1}, "Received: color_noise=-1")],
-)
-def test_bad_augmentation(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        Augmentation(**arguments)
+def test_bad_augmentation():
+    with pytest.raises(ValueError, match="Received: color_noise=-1"):
+        Augmentation(color_noise=-1)
