@@ -77,7 +77,9 @@ def _pairs(model, twin):
     A dense layer is a convolution as large as what it sees: fc6's kernel covers the maps of pool5,
     those of fc7 and fc8 a single position.
     """
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    # `repeat5` stands before an averaging that PyTorch does without.
+    others = (keras.layers.InputLayer, keras.layers.UpSampling2D)
+    layers = [layer for layer in model.layers if not isinstance(layer, others)]
     expected = [_description(layer.name, layer) for layer in layers]
     received = [_description(name, module) for name, module in twin.named_children()]
     for ours, theirs in itertools.zip_longest(expected, received, fillvalue="nothing"):

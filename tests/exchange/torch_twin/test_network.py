@@ -39,7 +39,7 @@ def test_outputs_are_equal(variant, size):
     expected = np.asarray(model(x))
     assert expected.max() - expected.min() > 0.2  # not all the same
     np.testing.assert_allclose(through(twin, x), expected, rtol=0, atol=1e-5)
-    names = [layer.name for layer in model.layers[1:]]
+    names = [layer.name for layer in model.layers[1:] if layer.name != "repeat5"]
     assert [name for name, _ in twin.named_children()] == names
 
 
