@@ -139,7 +139,8 @@ def test_within_map_equals_loops(size, data_format):
         ours = np.moveaxis(np.asarray(layer(np.moveaxis(x, -1, 1))), 1, -1)
     else:
         ours = layer(x)
-    np.testing.assert_allclose(ours, expected, rtol=1e-10)
+    in_float32 = keras.backend.backend() == "jax"  # which has no float64 unless it is told to
+    np.testing.assert_allclose(ours, expected, rtol=1e-6 if in_float32 else 1e-10)
 
 
 @pytest.mark.parametrize(
