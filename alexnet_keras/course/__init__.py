@@ -2,6 +2,7 @@
 
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
+from alexnet_keras.course.results import results
 from alexnet_keras.course.tables import LAYER_COLORS, Table, table
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "check",
     "class_names",
     "photographs",
+    "results",
     "table",
     "verdict",
 ]
