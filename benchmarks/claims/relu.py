@@ -82,7 +82,6 @@ def prepare(images, labels, classes, regime, activation, args):
     from benchmarks.claims.four_layers import four_layers
     from benchmarks.claims.in_memory import Measured, Training
 
-    mean = images.mean(axis=(0, 1, 2))
     scale = 1 / images.std() if regime in ("he", "scaled") else 1.0
     small = keras.initializers.RandomNormal(stddev=0.01)
     start = {} if regime in ("he", "raw-he") else {"start": small}
@@ -105,18 +104,22 @@ def prepare(images, labels, classes, regime, activation, args):
         color_noise=False,
     )
     chunk = max(n for n in range(1, 1001) if len(labels) % n == 0)
-    return training, Measured(training.network, images, labels, mean, chunk)
+    return training, Measured(training, images, labels, chunk)
 
 
 def training_errors(training, measured, rate, seed):
-    """Errors until the target is reached, the loss is not finite, or the epochs are over."""
+    """Errors until the target is reached or the epochs are over.
+
+    Or until the loss is not finite, or 20 epochs have brought the error to no less than 80 %.
+    """
     import keras
 
     errors = []
 
     def measure(*_):
         errors.append(round(float(1 - measured()[1].mean()), 4))
-        training.model.stop_training = errors[-1] <= TARGET
+        nothing_learnt = len(errors) > 20 and errors[-1] > 0.8
+        training.model.stop_training = errors[-1] <= TARGET or nothing_learnt
 
     callbacks = [
         keras.callbacks.LambdaCallback(on_train_begin=measure, on_epoch_end=measure),
@@ -206,7 +209,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__, repetitions=5)
     parser.add_argument("--data", default="imagenette/160px-v2")
     parser.add_argument("--data-dir", help="of TensorFlow Datasets")
-    parser.add_argument("--width", type=float, default=1.0, help="factor of the maps")
+    parser.add_argument("--pictures", type=int, default=3000, help="the first so many")
+    parser.add_argument("--width", type=float, default=0.5, help="factor of the maps")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=60, help="at most")
     parser.add_argument("--regimes", nargs="+", choices=RATES, default=[*RATES])
@@ -214,7 +218,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--one", choices=RATES, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.miniature:
-        vars(args).update(data="openclipart", data_dir=None, width=0.1, batch_size=8, epochs=2)
+        vars(args).update(data="openclipart", data_dir=None, width=0.1, batch_size=8)
+        vars(args).update(pictures=32, epochs=2)
     folder = args.out / "relu"
     if args.one or args.miniature:
         for regime in [args.one] if args.one else args.regimes:
@@ -237,7 +242,7 @@ def run_regime(regime: str, args: argparse.Namespace, path: Path) -> None:
     from alexnet_keras.training import versions
     from benchmarks.claims.in_memory import device_name, squares
 
-    splits, classes = squares(args.data, args.data_dir, 32, 32 if args.miniature else None)
+    splits, classes = squares(args.data, args.data_dir, 32, {"train": args.pictures})
     runs = []
 
     def run(job, activation, rate, seed):
