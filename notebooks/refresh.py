@@ -33,24 +33,41 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     too_large = False
     for path in arguments.notebooks or sorted(HERE.glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
-        started = time.perf_counter()
-        nbclient.NotebookClient(
-            notebook,
-            timeout=arguments.timeout,
-            coalesce_streams=True,
-            record_timing=False,
-            resources={"metadata": {"path": str(path.parent)}},
-        ).execute()
-        seconds = time.perf_counter() - started
-        clean(notebook)
-        nbformat.write(notebook, path)
+        seconds = execute(path, arguments.timeout)
         size = path.stat().st_size
         too_large |= size > MAXIMUM_BYTES
         print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
     if too_large:
         print(f"A notebook must not be larger than {MAXIMUM_BYTES:,} bytes.", file=sys.stderr)
     return int(too_large)
+
+
+def execute(path: Path, timeout: int) -> float:
+    """Runs a notebook in place, where it is, and cleans its outputs.
+
+    Args:
+        path: of the notebook.
+        timeout: seconds that a cell may take.
+
+    Returns:
+        The seconds that it took.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell fails; the file stays as it was.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    started = time.perf_counter()
+    nbclient.NotebookClient(
+        notebook,
+        timeout=timeout,
+        coalesce_streams=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    seconds = time.perf_counter() - started
+    clean(notebook)
+    nbformat.write(notebook, path)
+    return seconds
 
 
 def clean(notebook: Any) -> None:
