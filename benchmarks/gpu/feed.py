@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.gpu.figures import Keeper, part_parser, read_device
 
-EPOCHS = 4
+EPOCHS = 3
 EPOCH = "an epoch, with validation and writing"
 """Name of the figure."""
 

@@ -80,6 +80,17 @@ def read_device(out: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_figures(path: Path) -> list[Figure]:
+    """The lines of `gpu.jsonl`.
+
+    Raises:
+        RunError: if a line does not have the fields of a `Figure`.
+    """
+    from alexnet_keras.experiments import read_lines
+
+    return read_lines(path, Figure)
+
+
 def part_parser(description: str) -> argparse.ArgumentParser:
     """What the parts take."""
     parser = argument_parser(description)
