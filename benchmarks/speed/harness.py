@@ -128,8 +128,8 @@ def measure_together(
         contenders: the most important first.
         repetitions: rounds.
         seconds: that a measurement takes at least.
-        limit: seconds for all, of which a contender may warm up for a third. When two thirds have
-            passed, no other is warmed up; at the end none is measured again.
+        limit: seconds for all, of which a contender may warm up for a third. When a fifth is
+            left, no other is warmed up; at the end none is measured again.
 
     Returns:
         Units of work a second by name, one number a round. A contender that fails or takes too long
@@ -156,7 +156,7 @@ def measure_together(
                 return None
 
         for contender in contenders:
-            if end - time.monotonic() < limit / 3:
+            if end - time.monotonic() < limit / 5:
                 print(f"{contender.name}: not measured (no time was left)", file=sys.stderr)
             elif ask(contender, "warm up", time.monotonic() + limit / 3) is not None:
                 rates[contender.name] = []
