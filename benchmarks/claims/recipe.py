@@ -5,7 +5,8 @@
 
 Each has a process of its own, so that several share one GPU, and is evaluated with its best
 weights, on one view and on ten. Each is a line of `recipe.jsonl`; the runs are kept in `runs/`
-beside it. A run that has not ended after `--seconds` is stopped and evaluated as it is.
+beside it, less what `resume` would need. One that has not ended after `--seconds` is stopped and
+evaluated as it is.
 """
 
 import concurrent.futures
@@ -76,6 +77,7 @@ def train_one(name: str, config: Any, folder: Path, end: float) -> Run:
     from alexnet_keras import evaluate, load_run, train
     from alexnet_keras.common import Interrupted, write_json
     from alexnet_keras.evaluation import write_report
+    from alexnet_keras.training import CHECKPOINT
 
     started, whole = time.time(), True
     stop = threading.Timer(max(end - started, 1), os.kill, (os.getpid(), signal.SIGTERM))
@@ -88,6 +90,8 @@ def train_one(name: str, config: Any, folder: Path, end: float) -> Run:
         write_json(folder / "time.json", {"training_seconds": round(time.time() - started, 1)})
     finally:
         stop.cancel()
+    for name in ("last.keras", CHECKPOINT):  # several runs of full width take gigabytes
+        (folder / name).unlink(missing_ok=True)
     dataset = run.open_dataset()
     for views in (1, 10):
         result = evaluate(run.model, dataset, run.statistics, views=views)

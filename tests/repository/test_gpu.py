@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 
 import numpy as np
@@ -161,6 +162,27 @@ def test_a_process_that_takes_too_long_is_cut_off(tmp_path, monkeypatch, capsys)
 
 def sleeping(popen):
     return lambda command, **how: popen(["sleep", "60"], **how)
+
+
+def test_notebooks_are_kept_with_outputs(keep, tmp_path, monkeypatch, capsys):
+    import nbformat
+
+    from benchmarks.gpu import notebooks
+
+    monkeypatch.setattr(notebooks, "HERE", tmp_path / "notebooks")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    notebooks.HERE.mkdir()
+    for name, code in (("good", "import alexnet_keras; print(6 * 7)"), ("bad", "1 / 0")):
+        cells = [nbformat.v4.new_code_cell(code)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), notebooks.HERE / f"{name}.ipynb")
+    out = tmp_path / "out"
+    assert notebooks.main(["--out", str(out), "--notebooks", "bad", "good"]) == 1
+    kept = nbformat.read(out / "notebooks" / "good.ipynb", as_version=4)
+    assert kept.cells[0].outputs[0].text == "42\n"
+    assert not nbformat.read(notebooks.HERE / "good.ipynb", as_version=4).cells[0].outputs
+    said = capsys.readouterr().out
+    assert "notebooks: bad failed" in said and "ZeroDivisionError" in said
+    assert [figure.name for figure in figures.read_figures(out / figures.FILE)] == ["good"]
 
 
 @pytest.mark.slow
