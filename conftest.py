@@ -5,6 +5,7 @@ from collections import Counter
 from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("ALEXNET_KERAS_DATA", "openclipart")  # the notebooks download nothing
 
 import pytest
 from _pytest.doctest import DoctestItem

@@ -15,6 +15,7 @@ _NAMES = {
         "LocalResponseNormalization",
         "WithinMapNormalization",
     ),
+    "alexnet_keras.color_noise": ("PCAColorNoise",),
     "alexnet_keras.optimizers": ("MomentumSGD",),
     "alexnet_keras.configuration": ("Augmentation", "Devices", "TrainingConfig"),
     "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
@@ -33,14 +34,20 @@ _NAMES = {
     "alexnet_keras.experiments": ("ablate",),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
-_ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {"cli", "common", "inspection", "metrics"}
+_ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {
+    "cli",
+    "common",
+    "course",
+    "inspection",
+    "metrics",
+}
 __all__ = ["__version__", *sorted(_ROOM_OF)]
 
 
 @wrapt.when_imported("keras")
 def _register(keras):
     """Makes our classes known to Keras as soon as it is there, for `keras.saving.load_model`."""
-    for name in ("layers", "optimizers", "metrics"):
+    for name in ("layers", "color_noise", "optimizers", "metrics"):
         importlib.import_module(f"alexnet_keras.{name}")
 
 

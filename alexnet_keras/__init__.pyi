@@ -1,9 +1,11 @@
 # What `__init__.py` imports when it is used, for editors and type checkers.
 from . import alexnet as alexnet
 from . import cli as cli
+from . import color_noise as color_noise
 from . import common as common
 from . import configuration as configuration
 from . import costs as costs
+from . import course as course
 from . import descendants as descendants
 from . import devices as devices
 from . import evaluation as evaluation
@@ -20,6 +22,7 @@ from . import weights as weights
 from .alexnet import AlexNet as AlexNet
 from .alexnet import decode_predictions as decode_predictions
 from .alexnet import preprocess_input as preprocess_input
+from .color_noise import PCAColorNoise as PCAColorNoise
 from .common import __version__ as __version__
 from .configuration import Augmentation as Augmentation
 from .configuration import Devices as Devices

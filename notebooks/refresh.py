@@ -4,14 +4,19 @@
 and fails if one raises an error or grows beyond a megabyte. Outputs on stderr, the state of widgets
 and the times of execution are removed, so that a second run changes little; large pictures are
 kept as JPEG.
+
+`--solutions` runs each with the folded solutions in the place of the exercises' dots and writes
+nothing; it fails unless every check then says that the answer is right.
 """
 
 import argparse
 import base64
 import io
 import os
+import re
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,45 +34,77 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run notebooks in place and clean their outputs.")
     parser.add_argument("notebooks", type=Path, nargs="*", help="files (default: all)")
     parser.add_argument("--timeout", type=int, default=1200, help="seconds a cell may take")
+    parser.add_argument(
+        "--solutions", action="store_true", help="try the solutions of the exercises, write nothing"
+    )
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    too_large = False
+    failed = False
     for path in arguments.notebooks or sorted(HERE.glob("*.ipynb")):
-        seconds = execute(path, arguments.timeout)
+        notebook = nbformat.read(path, as_version=4)
+        exercises = fill_in_solutions(notebook) if arguments.solutions else []
+        seconds = execute(notebook, path.parent, arguments.timeout)
+        if arguments.solutions:
+            wrong = [cell.source for cell in exercises if "Correct." not in str(cell.outputs)]
+            print(f"{path.name}: {len(exercises)} solutions, {len(wrong)} of them wrong")
+            print(*wrong, sep="\n\n")
+            failed |= bool(wrong)
+            continue
+        clean(notebook)
+        nbformat.write(notebook, path)
         size = path.stat().st_size
-        too_large |= size > MAXIMUM_BYTES
+        if size > MAXIMUM_BYTES:
+            print(f"{path.name} must not be larger than {MAXIMUM_BYTES:,} bytes.", file=sys.stderr)
+            failed = True
         print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
-    if too_large:
-        print(f"A notebook must not be larger than {MAXIMUM_BYTES:,} bytes.", file=sys.stderr)
-    return int(too_large)
+    return int(failed)
 
 
-def execute(path: Path, timeout: int) -> float:
-    """Runs a notebook in place, where it is, and cleans its outputs.
+def execute(notebook: Any, folder: Path, timeout: int) -> float:
+    """Runs a notebook.
 
     Args:
-        path: of the notebook.
+        notebook: an `nbformat` notebook; its outputs are changed in place.
+        folder: in which the kernel starts.
         timeout: seconds that a cell may take.
 
     Returns:
         The seconds that it took.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: if a cell fails; the file stays as it was.
+        nbclient.exceptions.CellExecutionError: if a cell fails; the outputs up to it are there.
     """
-    notebook = nbformat.read(path, as_version=4)
     started = time.perf_counter()
     nbclient.NotebookClient(
         notebook,
         timeout=timeout,
         coalesce_streams=True,
         record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
     ).execute()
-    seconds = time.perf_counter() - started
-    clean(notebook)
-    nbformat.write(notebook, path)
-    return seconds
+    return time.perf_counter() - started
+
+
+def fill_in_solutions(notebook: Any) -> list[Any]:
+    """Puts the solutions in the place of the dots, in a notebook that is not written back.
+
+    An exercise is a code cell that calls `check("NN.N", ...)`. Its solution is the Python code that
+    is folded into the next Markdown cell; it takes the place of what stands before the check.
+
+    Args:
+        notebook: an `nbformat` notebook; changed in place.
+
+    Returns:
+        The cells of the exercises that have a solution.
+    """
+    exercises = []
+    for cell, following in pairwise(notebook.cells):
+        call = re.search(r"^check\(", cell.source, re.MULTILINE)
+        solution = re.search(r"<details>.*?```python\n(.*?)```", following.source, re.DOTALL)
+        if cell.cell_type == "code" and call and solution:
+            cell.source = solution.group(1) + cell.source[call.start() :]
+            exercises.append(cell)
+    return exercises
 
 
 def clean(notebook: Any) -> None:

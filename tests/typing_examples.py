@@ -34,6 +34,7 @@ def parts(model: keras.Model) -> keras.Model:
             ak.GroupedConv2D(256, 5, padding="same", groups=2),
             ak.LocalResponseNormalization(size=5, groups=2),
             ak.WithinMapNormalization(size=3),
+            ak.PCAColorNoise(stddev=0.1, seed=0),
         ]
     )
 
@@ -75,9 +76,11 @@ def rooms(run: ak.Run, image: np.ndarray) -> list[object]:
     return [
         ak.alexnet.AlexNet,
         ak.cli.main(["--help"]) + 1,
+        ak.color_noise.PCAColorNoise(),
         ak.common.DataError("no such data"),
         ak.configuration.TrainingConfig().epochs + 1,
         ak.costs.LayerCost,
+        ak.course.photographs()[0].upper(),
         ak.descendants.draw_resnets,
         ak.devices.communication(run.model, devices=2).total,
         ak.evaluation.plot_curves(run.log()),

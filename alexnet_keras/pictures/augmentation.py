@@ -6,8 +6,10 @@ Pictures are scaled so that the shorter side is 256 pixels and cut to the centra
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -256,18 +258,20 @@ def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> 
     return tf.ensure_shape(crop, (image_size, image_size, 3))
 
 
-def ten_views(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """The four corners and the centre of a square picture, and their mirror images.
+def ten_views(image: Any, image_size: int) -> Any:
+    """The four corners and the centre of square pictures, and their mirror images.
 
-    Section 4.1 of the paper: its predictions are the mean of the softmax over these ten.
+    Section 4.1 of the paper: its predictions are the mean of the softmax over these ten. Works in
+    `tf.data.Dataset.map` and in a Keras model, on every backend.
 
     Args:
-        image: `(side, side, channels)`.
+        image: `(side, side, channels)` or `(batch, side, side, channels)`: a numpy array, a tensor
+            of TensorFlow or of Keras's backend, or a `KerasTensor`.
         image_size: side in pixels of each view, at most `side`.
 
     Returns:
-        `(10, image_size, image_size, channels)`: top left, top right, bottom left, bottom right,
-        centre, then the mirror images of these in the same order.
+        `(10, image_size, image_size, channels)`, or `(batch, 10, ...)`: top left, top right, bottom
+        left, bottom right, centre, then the mirror images of these in the same order.
 
     Raises:
         ValueError: if the views are larger than the picture.
@@ -276,14 +280,22 @@ def ten_views(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
     >>> import numpy as np
     >>> from alexnet_keras import ten_views
-    >>> ten_views(np.arange(9.0).reshape(3, 3, 1), 1)[:, 0, 0, 0].numpy().tolist()
+    >>> ten_views(np.arange(9.0).reshape(3, 3, 1), 1)[:, 0, 0, 0].tolist()
     [0.0, 2.0, 6.0, 8.0, 4.0, 0.0, 2.0, 6.0, 8.0, 4.0]
     """
-    margin = image.shape[0] - image_size
-    if margin < 0 or image.shape[1] != image.shape[0]:
+    height, width = image.shape[-3:-1]
+    if height != width or height is None or height < image_size:
         raise ValueError(
             f"`image` must be a square of at least {image_size} pixels. Received: {image.shape}"
         )
+    margin = height - image_size
     corners = [(0, 0), (0, margin), (margin, 0), (margin, margin), (margin // 2, margin // 2)]
-    views = tf.stack([image[y : y + image_size, x : x + image_size] for y, x in corners])
-    return tf.concat([views, views[:, :, ::-1]], axis=0)
+    views = [image[..., y : y + image_size, x : x + image_size, :] for y, x in corners]
+    # What tf.data hands over is TensorFlow's on the other backends, too.
+    for kind, library in ((np.ndarray, np), (tf.Tensor, _TENSORFLOW)):
+        if isinstance(image, kind):
+            return library.stack([*views, *(library.flip(view, -2) for view in views)], -4)
+    return keras.ops.stack([*views, *(keras.ops.flip(view, -2) for view in views)], -4)
+
+
+_TENSORFLOW = SimpleNamespace(stack=tf.stack, flip=lambda x, axis: tf.reverse(x, [axis]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_keras.color_noise import color_directions
 from alexnet_keras.common import check_choice
 from alexnet_keras.configuration import Augmentation
 from alexnet_keras.pictures.augmentation import (
@@ -117,7 +118,9 @@ def training_batches(
     row = 3 * image_size
     subtracted = statistics.subtracted(image_size)
     subtracted = np.resize(subtracted, row if subtracted.ndim == 1 else (image_size, row))
-    directions = (statistics.components * statistics.deviations).T * augmentation.color_noise
+    directions = color_directions(
+        statistics.components, statistics.deviations, augmentation.color_noise
+    )
     count = dataset.sizes["train"]
 
     def one_picture(place, example, *weight):

@@ -1,9 +1,7 @@
 """Runs notebooks on a GPU and keeps them, with their outputs, in the folder of the results."""
 
 import os
-import shutil
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.gpu.figures import Keeper, part_parser
@@ -17,7 +15,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--notebooks", nargs="+", default=NOTEBOOKS, help="names, without .ipynb")
     args = parser.parse_args(argv)
     try:
-        from notebooks.refresh import execute
+        import nbformat
+
+        from notebooks.refresh import clean, execute
     except ImportError as error:
         print(f"notebooks: not run ({error}); to get it: pip install nbclient ipykernel")
         return 0
@@ -29,16 +29,14 @@ def main(argv: list[str] | None = None) -> int:
         path for path in (str(HERE.parent), os.environ.get("PYTHONPATH")) if path
     )
     for name in args.notebooks:
-        path = folder / f"{name}.ipynb"
-        shutil.copy(HERE / path.name, path)
-        started = time.monotonic()
+        notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
         try:
-            execute(path, timeout=int(args.seconds))
+            keep(name, execute(notebook, folder, int(args.seconds)), "s")
         except Exception as error:
             failed = True
             print(f"notebooks: {name} failed\n{str(error)[-3000:]}", flush=True)
-        else:
-            keep(name, time.monotonic() - started, "s")
+        clean(notebook)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     return int(failed)
 
 

@@ -4,6 +4,7 @@ With products in full float32 the differences must be those of rounding; those w
 which TensorFlow uses unless told otherwise, are printed beside them.
 """
 
+import itertools
 import sys
 
 import numpy as np
@@ -151,8 +152,8 @@ def main(argv: list[str] | None = None) -> int:
         tf.config.experimental.enable_tensor_float_32_execution(tf32)
         name = "TensorFloat-32" if tf32 else "float32"
         rng = np.random.default_rng(0)
-        found = [*layers(rng, shape), *networks(rng, *size, ["paper"] if tf32 else variants)]
-        for what, apart in found:
+        found = networks(rng, *size, ["paper"] if tf32 else variants)
+        for what, apart in itertools.chain(layers(rng, shape), found):
             kind = what.partition(",")[0]
             limit = None if tf32 or "mixed" in what else LIMITS[kind]
             keep(f"{what} ({name})", apart, "of the largest", limit=limit)

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -254,6 +255,18 @@ def test_ten_views_in_the_papers_places():
     np.testing.assert_array_equal(views[5:], views[:5, :, ::-1])
     with pytest.raises(ValueError, match="square of at least 7 pixels"):
         ten_views(image, 7)
+
+
+@pytest.mark.portable
+def test_ten_views_of_a_batch_in_tf_data_and_in_a_model():
+    images = np.random.default_rng(0).normal(size=(3, 6, 6, 2)).astype("float32")
+    expected = np.stack([ten_views(image, 4) for image in images])
+    np.testing.assert_array_equal(ten_views(images, 4), expected)
+    mapped = tf.data.Dataset.from_tensor_slices(images).map(lambda image: ten_views(image, 4))
+    np.testing.assert_array_equal(np.stack([*mapped.as_numpy_iterator()]), expected)
+    inputs = keras.Input((6, 6, 2))
+    model = keras.Model(inputs, ten_views(inputs, 4))
+    np.testing.assert_array_equal(model.predict(images, verbose=0), expected)
 
 
 def test_wrong_number_of_views(data, statistics):

@@ -180,6 +180,8 @@ def test_notebooks_are_kept_with_outputs(keep, tmp_path, monkeypatch, capsys):
     kept = nbformat.read(out / "notebooks" / "good.ipynb", as_version=4)
     assert kept.cells[0].outputs[0].text == "42\n"
     assert not nbformat.read(notebooks.HERE / "good.ipynb", as_version=4).cells[0].outputs
+    bad = nbformat.read(out / "notebooks" / "bad.ipynb", as_version=4)
+    assert bad.cells[0].outputs[0].ename == "ZeroDivisionError"
     said = capsys.readouterr().out
     assert "notebooks: bad failed" in said and "ZeroDivisionError" in said
     assert [figure.name for figure in figures.read_figures(out / figures.FILE)] == ["good"]
