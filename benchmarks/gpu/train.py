@@ -10,7 +10,7 @@ from benchmarks.claims import recipe, trained
 from benchmarks.gpu.feed import EPOCH
 from benchmarks.gpu.figures import FILE, Keeper, part_parser, read_device
 
-RESERVE = 45
+RESERVE = 60
 """Seconds of its time that are kept for evaluating."""
 
 STARTING = 25
