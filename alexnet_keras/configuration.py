@@ -135,9 +135,9 @@ class TrainingConfig:
         overlapping: pools of 3 x 3 with stride 2, else of 2 x 2.
         dropout: share of the units of fc6 and fc7 that is dropped in training.
         initialization: initial weights: He et al.'s, or the variant's own, made for full width.
-        from_weights: all layers but fc8 begin with the weights of a run (its best), of the trained
-            network of the package (openclipart), of a .keras file or of a published file that
-            `load_weights` reads, and the mean that its network knows is subtracted.
+        from_weights: all layers but fc8 begin with the weights of a run (its best), of a trained
+            network of the package (such as openclipart), of a .keras file or of a published file
+            that `load_weights` reads, and the mean that its network knows is subtracted.
         freeze: last of those layers that stay as they are.
         transfer_rate: factor of the learning rate for the layers that were taken over, less those
             that stay as they are; fc8, which is new, learns at the full rate.

@@ -8,7 +8,7 @@ from typing import get_args
 
 import docstring_parser
 
-from alexnet_keras.common import EMBEDDED, __version__
+from alexnet_keras.common import __version__, packaged_runs
 from alexnet_keras.configuration import Devices, TrainingConfig, choices
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -151,7 +151,7 @@ def parser(
         "--out", type=Path, required=True, help="folder, new or left by a call that was cut off"
     )
 
-    a_run = f"folder that train wrote; {EMBEDDED} for the trained network of the package"
+    a_run = f"folder that train wrote, or a network of the package: {', '.join(packaged_runs())}"
     evaluate = command("evaluate", "evaluate a run on one of its splits")
     evaluate.add_argument("run", type=Path, help=a_run)
     evaluate.add_argument(

@@ -9,7 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import EMBEDDED, DataError, RunError, __version__, packaged_path
+from alexnet_keras.common import (
+    EMBEDDED,
+    DataError,
+    RunError,
+    __version__,
+    packaged_path,
+    packaged_runs,
+)
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
@@ -144,26 +151,26 @@ def _damaged(path: Path, error: Exception) -> RunError:
 
 
 def is_packaged(folder: str | Path) -> bool:
-    """Whether it names the trained network that comes with the package, as it does the data.
+    """Whether it names a trained network that comes with the package, see `packaged_runs`.
 
     Example:
 
     >>> is_packaged("openclipart"), is_packaged("runs/small")
     (True, False)
     """
-    return str(folder) == EMBEDDED
+    return str(folder) in packaged_runs()
 
 
 def run_folder(folder: str | Path) -> Path:
-    return packaged_path(f"data/trained/{EMBEDDED}") if is_packaged(folder) else Path(folder)
+    return packaged_path(f"data/trained/{folder}") if is_packaged(folder) else Path(folder)
 
 
 def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
-    """Opens what `train` wrote, or the trained network that comes with the package.
+    """Opens what `train` wrote, or a trained network that comes with the package.
 
     Args:
-        folder: of the run; `None` or `"openclipart"` for that of `alexnet-keras train` which comes
-            with the package, and has the best weights alone.
+        folder: of the run, or the name of one that comes with the package (`data/trained/`) and has
+            the best weights alone; `None` for `"openclipart"`, that of `alexnet-keras train`.
         which: `"best"` or `"last"`.
 
     Raises:
