@@ -135,6 +135,8 @@ def train_one(training, measured, rate, seed):
         keras.callbacks.TerminateOnNaN(),
     ]
     history = training.run(rate, seed, callbacks).history
+    if len(history["loss"]) < training.epochs:  # the loss was not a number
+        measure(EVERY - 1, None)
 
     def rounded(values):
         return [round(float(x), 4) for x in np.nan_to_num(values, nan=99.0)]
