@@ -22,11 +22,12 @@ from alexnet_keras.devices import (
 from alexnet_keras.pictures import (
     ColorStatistics,
     ImageDataset,
+    byte_batches,
     color_statistics,
     evaluation_batches,
     is_folder,
     open_dataset,
-    training_batches,
+    training_squares,
 )
 from alexnet_keras.training.callbacks import (
     ImagesPerSecond,
@@ -43,6 +44,7 @@ from alexnet_keras.training.checkpoint import (
     stopping_on_signals,
 )
 from alexnet_keras.training.compiling import compiled_model
+from alexnet_keras.training.feeding import take_bytes, to_device
 from alexnet_keras.training.network import build_model
 from alexnet_keras.training.run import (
     Run,
@@ -308,6 +310,8 @@ def _fit(job: _Job, every: Interval, verbose: int | str, state: Any = None) -> R
         "batch_size": config.batch_size,
         "share": share_of(job.strategy),
     }
+    squares = training_squares(dataset, config.image_size)
+    take_bytes(model, job.statistics.subtracted(config.image_size))
     validation = evaluation_batches(dataset, "validation", job.statistics, **common)
     seconds = EpochSeconds(lambda: checkpoints.seconds_writing)
     writing = [
@@ -325,8 +329,8 @@ def _fit(job: _Job, every: Interval, verbose: int | str, state: Any = None) -> R
     ]
 
     def fit(epoch, last, step):
-        batches = training_batches(
-            dataset,
+        batches = byte_batches(
+            squares,
             job.statistics,
             seed=config.seed,
             augmentation=config.augmentation,
@@ -335,7 +339,7 @@ def _fit(job: _Job, every: Interval, verbose: int | str, state: Any = None) -> R
             **common,
         )
         model.fit(
-            seconds.watched(batches),
+            to_device(seconds.watched(batches), job.strategy),
             initial_epoch=epoch,
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
