@@ -112,10 +112,15 @@ def parser(
         _add_fields(train, title, TrainingConfig, names)
     _add_fields(train, "devices", Devices)
     train.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=60.0,
+        help="from one checkpoint to the next",
+    )
+    train.add_argument(
         "--checkpoint-steps",
         type=_positive,
-        default=500,
-        help="steps between checkpoints within an epoch",
+        help="a checkpoint after so many steps of an epoch, and after each, in the place of that",
     )
     folder = train.add_argument_group("folder").add_mutually_exclusive_group()
     folder.add_argument(

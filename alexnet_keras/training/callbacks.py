@@ -1,8 +1,6 @@
 """What happens between epochs: the schedule, the models that are kept, and what is said."""
 
-import functools
 import math
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,9 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import DivergedError, write_file
+from alexnet_keras.common import DivergedError
 from alexnet_keras.configuration import DESCENDANTS, TrainingConfig
-from alexnet_keras.devices import without_distribution
 from alexnet_keras.training.checkpoint import CHECKPOINT
 
 
@@ -97,33 +94,6 @@ class StopDiverged(keras.callbacks.Callback):
                 "`learning_rate`"
                 + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
             )
-
-
-class KeepModels(keras.callbacks.Callback):
-    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1.
-
-    Args:
-        out: the run's folder.
-        writes: whether this process writes; of several machines the others than the first keep the
-            best weights in memory instead.
-    """
-
-    def __init__(self, out: Path, writes: bool = True):
-        super().__init__()
-        self.out, self.writes = out, writes
-        self.best, self.weights = -1.0, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        better = logs["val_top1"] > self.best
-        self.best = max(self.best, logs["val_top1"])
-        if not self.writes:
-            self.weights = self.model.get_weights() if better else self.weights
-            return
-        with without_distribution():
-            write_file(self.out / "last.keras", self.model.save)
-        if better:
-            copy = functools.partial(shutil.copyfile, self.out / "last.keras")
-            write_file(self.out / "best.keras", copy)
 
 
 class PaperPlateau(keras.callbacks.ReduceLROnPlateau):
