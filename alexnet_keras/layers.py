@@ -162,11 +162,11 @@ class LocalResponseNormalization(_Normalization):
     Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3; for an even window and for `groups`,
     the 2012 code (`layers/layers-145.cfg`), where each of the two columns is normalized by itself.
 
-    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`, exact to its last digits on
-    a GPU too, and up to activations of 1e30, whose squares float32 does not hold. A NaN or infinity
-    reaches its window alone. On a CPU, TensorFlow and PyTorch sum the windows by a product with a
-    banded matrix, elsewhere slices are summed. The gradient is written by hand: second derivatives
-    through the layer are not to be relied on.
+    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`, exact to its last digits
+    on a GPU too, and up to activations of 1e30, whose squares float32 does not hold. A NaN or
+    infinity reaches its window alone. On a CPU, TensorFlow and PyTorch sum the windows by a product
+    with a banded matrix; elsewhere slices are summed. The gradient is written by hand: second
+    derivatives through the layer are not to be relied on.
 
     Args:
         size: integer of at least 1, the window `n` in channels, odd or even.

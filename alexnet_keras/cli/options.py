@@ -38,7 +38,7 @@ _NETWORK = ("variant", "width", "image_size", "activation", "normalization", "co
 _NETWORK += ("overlapping", "dropout")
 _START = ("initialization", "seed", "from_weights", "freeze", "transfer_rate")
 _RECIPE = ("epochs", "batch_size", "learning_rate", "rate_rule", "momentum", "weight_decay")
-_RECIPE += ("schedule", "patience", "precision", "deterministic")
+_RECIPE += ("schedule", "patience", "precision", "deterministic", "jit_compile")
 _AUGMENTATION = ("crop", "mirror", "color_noise", "mean")
 _ABLATION = ("width", "image_size", "epochs", "batch_size", "learning_rate", "schedule")
 
@@ -61,7 +61,7 @@ def _add_fields(parser, title, kind, names=None, **defaults):
             how |= {"choices": allowed, "type": type(allowed[0])}
             if len(allowed) > 8:  # too many for the line of usage
                 how |= {"metavar": "NAME", "help": f"{text}: {', '.join(allowed)}"}
-        elif field.type is bool:
+        elif bool in (field.type, *get_args(field.type)):
             how["action"] = argparse.BooleanOptionalAction
         elif plain:
             how["type"] = plain

@@ -30,8 +30,10 @@ from alexnet_keras.pictures import (
     training_squares,
 )
 from alexnet_keras.training.callbacks import (
+    CompilingTime,
     ImagesPerSecond,
     PaperPlateau,
+    SeldomReading,
     StopDiverged,
     StuckLoss,
     learning_rate_callback,
@@ -315,6 +317,7 @@ def _fit(job: _Job, every: Interval, verbose: int | str, state: Any = None) -> R
     validation = evaluation_batches(dataset, "validation", job.statistics, **common)
     seconds = EpochSeconds(lambda: checkpoints.seconds_writing)
     writing = [
+        CompilingTime(),
         ImagesPerSecond(config.batch_size),
         seconds,
         keras.callbacks.CSVLogger(log_file, append=True),
@@ -344,8 +347,15 @@ def _fit(job: _Job, every: Interval, verbose: int | str, state: Any = None) -> R
             epochs=last,
             steps_per_epoch=steps_per_epoch - step,
             validation_data=validation,
-            callbacks=callbacks,
-            verbose=verbose if first else 0,
+            callbacks=SeldomReading(
+                callbacks,
+                add_history=True,
+                add_progbar=first and verbose != 0,
+                model=model,
+                verbose=verbose,
+                epochs=last,
+                steps=steps_per_epoch - step,
+            ),
             shuffle=False,  # it is already
         )
 

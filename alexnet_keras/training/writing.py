@@ -129,6 +129,28 @@ def require_finite(values: list[np.ndarray], model: keras.Model) -> None:
             )
 
 
+def first_not_finite(model: keras.Model) -> str | None:
+    """The path of the first of a model's variables, its optimizer's included, that holds a NaN or
+    infinity; looked for on the device, where they are.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="fc")])
+    >>> model.layers[0].bias.assign(np.array([np.nan]))
+    >>> first_not_finite(model).endswith("fc/bias")
+    True
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+    optimizer = getattr(model, "optimizer", None)  # a model that is not compiled has none
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    variables = [x for x in variables if "float" in x.dtype]
+    # All are asked before the first answer is waited for.
+    finite = [keras.ops.all(keras.ops.isfinite(x)) for x in variables]
+    return next((x.path for x, good in zip(variables, finite) if not bool(good)), None)
+
+
 class ModelFiles:
     """Writes a model's `.keras` files from copies of its state, while it is trained on.
 
