@@ -3,6 +3,8 @@
 All are written in ``keras.ops`` and run on the TensorFlow, JAX and PyTorch backends.
 """
 
+import contextlib
+import contextvars
 import math
 
 import keras
@@ -15,6 +17,30 @@ _PACKAGE = "alexnet_keras"
 
 _USUAL = 1e30
 """Sum of all divisors up to which squares and the factors of the gradient are far from overflow."""
+
+
+_WITHOUT_BRANCHES = contextvars.ContextVar("without_branches", default=False)
+
+
+@contextlib.contextmanager
+def without_branches():
+    """Where a graph is traced that another runtime is to run.
+
+    Not all runtimes, and not the quantizer of LiteRT, do well with conditions. In such a graph
+    TensorFlow's response normalization is that of usual activations alone: finite ones below 1e16.
+
+    Example:
+
+    >>> import keras
+    >>> from alexnet_keras.layers import LocalResponseNormalization, without_branches
+    >>> with without_branches():
+    ...     y = LocalResponseNormalization()(keras.ops.ones((1, 4)))
+    """
+    token = _WITHOUT_BRANCHES.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_BRANCHES.reset(token)
 
 
 def _check_data_format(data_format: str | None) -> str:
@@ -232,13 +258,17 @@ class LocalResponseNormalization(_Normalization):
         if not _product_is_faster(x):
             return self._differentiable(x, alpha, self._sum_of_slices)
 
+        if _WITHOUT_BRANCHES.get():
+            divisor = self.k + self._product_with_band(ops.square(x), alpha)
+            return x * _inverse_power(divisor, self.beta, finite=True)
+
         # A product carries a NaN or an infinity, times zero, out of its window too: what is unusual
         # is done again by slices.
         @ops.custom_gradient
         def normalized(x):
             divisor = self.k + self._product_with_band(ops.square(x), alpha)
-            usual = ops.sum(divisor) < _USUAL
             scale = _inverse_power(divisor, self.beta, finite=True)
+            usual = ops.sum(divisor) < _USUAL
             y = ops.cond(
                 usual,
                 lambda: x * scale,

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_keras.common import DataError, DivergedError, RunError
-from alexnet_keras.configuration import Devices, TrainingConfig
-from alexnet_keras.devices import choose_strategy
+from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.evaluation import evaluate
 from alexnet_keras.pictures import open_dataset
 from alexnet_keras.training import jit_compile, load_run, read_config, resume, train
