@@ -31,25 +31,25 @@ class Sleep(keras.callbacks.Callback):
 
 @pytest.mark.portable
 def test_seconds_go_where_they_were_spent():
-    """Ten batches that take 0.1 s each, ten callbacks of 0.02 s, validation of 0.05 s."""
-    written = iter([0.0, 0.25, 0.25, 1.5, 1.5, 2.0, 2.0])
+    """Five batches that take 0.2 s each, five callbacks of 0.02 s, validation of 0.05 s."""
+    written = iter([0.0, 0.0, 0.25, 1.5, 1.5, 2.0])
     seconds = EpochSeconds(lambda: next(written))
     x = np.ones((10, 1), "float32")
     data = tf.data.Dataset.from_tensor_slices((x, x)).batch(1).repeat()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     log = model.fit(
-        seconds.watched(data.map(lambda x, y: (slow(x, 0.1), y))),
-        steps_per_epoch=10,
+        seconds.watched(data.map(lambda x, y: (slow(x, 0.2), y))),
+        steps_per_epoch=5,
         epochs=2,
         validation_data=(x[:1], x[:1]),
         callbacks=[seconds, Sleep(), seconds.at_the_end()],
         verbose=0,
     ).history
-    assert log["seconds_data"][1] == pytest.approx(10 * (0.1 - 0.02), abs=0.6)
-    assert log["seconds_data"][1] > 0.5
+    assert log["seconds_data"][1] > 0.7  # and not that of the callbacks
+    assert log["seconds_data"][1] > log["seconds_steps"][1] > 0.1
     assert log["seconds_validation"][1] >= 0.05
-    assert log["seconds_writing"] == [0.25, 1.25]
+    assert log["seconds_writing"] == [0.25, 1.75]
     assert np.isnan(log["images_per_second"]).all()  # which another callback adds
 
 
