@@ -1,7 +1,6 @@
 """The paper's recipe: stochastic gradient descent with momentum and coupled weight decay."""
 
 import dataclasses
-import json
 import math
 import os
 from pathlib import Path
@@ -12,12 +11,9 @@ import keras
 from alexnet_keras.common import DataError, RunError, write_file, write_json
 from alexnet_keras.configuration import Devices, TrainingConfig
 from alexnet_keras.devices import (
-    choose_strategy,
     is_first_machine,
     on_machines,
-    require_same_on_machines,
     share_of,
-    use_deterministic_operations,
 )
 from alexnet_keras.pictures import (
     ColorStatistics,
@@ -26,7 +22,6 @@ from alexnet_keras.pictures import (
     color_statistics,
     evaluation_batches,
     is_folder,
-    open_dataset,
     training_squares,
 )
 from alexnet_keras.training.callbacks import (
@@ -48,6 +43,7 @@ from alexnet_keras.training.checkpoint import (
 from alexnet_keras.training.compiling import compiled_model
 from alexnet_keras.training.feeding import take_bytes, to_device
 from alexnet_keras.training.network import build_model
+from alexnet_keras.training.preparing import open_for_training, prepare_keras, require_same
 from alexnet_keras.training.run import (
     Run,
     is_packaged,
@@ -129,8 +125,8 @@ def train(
             f"The run's folder must be new or empty. Received: {out}, which holds "
             + (f"a run; `resume({str(out)!r})` goes on with it" if going_on else "something")
         )
-    strategy = _prepare_keras(config, devices)
-    dataset = _open(config)
+    strategy = prepare_keras(config, devices)
+    dataset = open_for_training(config)
     if is_folder(config.data):
         # Absolute, so that the run can be evaluated from anywhere.
         config = dataclasses.replace(config, data=os.path.abspath(config.data))
@@ -143,7 +139,7 @@ def train(
         config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
     if config.from_weights is not None and not is_packaged(config.from_weights):
         config = dataclasses.replace(config, from_weights=os.path.abspath(config.from_weights))
-    _require_same(config, dataset, strategy)
+    require_same(config, dataset, strategy)
     model = compiled_model(config, len(dataset.class_names), strategy)
     means = take_over(model, config) if config.from_weights else {}
     statistics = color_statistics(dataset, config.image_size, config.mean)
@@ -210,8 +206,8 @@ def resume(
     every = Interval(checkpoint_seconds, checkpoint_steps)
     folder = Path(folder)
     config, class_names, fingerprint = read_config(folder)
-    strategy = _prepare_keras(config, devices)
-    dataset = _open(config)
+    strategy = prepare_keras(config, devices)
+    dataset = open_for_training(config)
     if dataset.class_names != class_names or dataset.fingerprint != fingerprint:
         raise DataError(
             "The data must be as it was when the run began. Received: "
@@ -223,47 +219,11 @@ def resume(
     state = load_state(path, model) if path.exists() else None
     if state is None and config.from_weights:  # cut off before the first step
         take_over(model, config)
-    _require_same(config, dataset, strategy, state and state[0])
+    require_same(config, dataset, strategy, state and state[0])
     if is_first_machine(strategy):
         require_room(model, folder)
     job = _Job(config, folder, dataset, statistics, model, strategy)
     return _fit(job, every, verbose, state)
-
-
-def _prepare_keras(config, devices):
-    """Settings that hold for the whole process, and the strategy."""
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError(
-            "Keras's image data format must be 'channels_last', as the pipeline's pictures are. "
-            "Received: 'channels_first'; call keras.config.set_image_data_format('channels_last')"
-        )
-    strategy = choose_strategy(devices)
-    if config.deterministic:
-        use_deterministic_operations()
-    return strategy
-
-
-def _require_same(config, dataset, strategy, about=None):
-    """Machines that train together must be about to do the same."""
-    places = {"data": None, "data_dir": None}  # each may have the data where it likes
-    same = [dataclasses.asdict(config) | places, dataset.fingerprint, versions(), about]
-    require_same_on_machines(strategy, json.dumps(same))
-
-
-def _open(config: TrainingConfig) -> ImageDataset:
-    dataset = open_dataset(
-        config.data,
-        config.data_dir,
-        validation_fraction=config.validation_fraction,
-        skip_bad=config.skip_bad,
-    )
-    missing = {"train", "validation"} - dataset.sizes.keys()
-    if missing:
-        raise DataError(
-            "The data must have pictures to train on and to validate with. "
-            f"Received: {dataset.name} without {' and '.join(sorted(missing))}"
-        )
-    return dataset
 
 
 @dataclasses.dataclass(frozen=True)

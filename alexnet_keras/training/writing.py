@@ -161,7 +161,7 @@ class ModelFiles:
     """
 
     def __init__(self, model: keras.Model):
-        with keras.device("cpu:0"), without_distribution():
+        with keras.device("cpu"), without_distribution():
             config = keras.saving.serialize_keras_object(model)
             self._twin = keras.saving.deserialize_keras_object(config)
 
@@ -171,7 +171,7 @@ class ModelFiles:
         Raises:
             OSError: if it cannot be written, as on a full disk; the file before is left.
         """
-        with keras.device("cpu:0"), without_distribution():
+        with keras.device("cpu"), without_distribution():
             for variable, value in zip(state_variables(self._twin), values):
                 variable.assign(value)
             write_file(path, self._twin.save)

@@ -8,7 +8,7 @@ import pytest
 from alexnet_keras.training import checkpoint, train
 
 
-def train_and_copy(config, out, places):
+def train_and_copy(config, out, places, **how):
     """Trains, and copies what is on the disk at some places: what a run killed there would leave.
 
     Args:
@@ -16,6 +16,7 @@ def train_and_copy(config, out, places):
         places: pairs of `"step"` or `"epoch"` and a number, as `("step", 1)`: after the first step,
             and `("epoch", 2)`: at the end of the second epoch, before
             its models and checkpoint are written.
+        how: when checkpoints are written; every two steps if not given.
 
     Returns:
         The copy of each place, by the pair.
@@ -42,6 +43,6 @@ def train_and_copy(config, out, places):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
         patch.setattr(checkpoint.Checkpoints, "on_epoch_end", on_epoch_end)
-        train(config, out, checkpoint_steps=2, verbose=0)
+        train(config, out, **(how or {"checkpoint_steps": 2}), verbose=0)
     assert all(path.is_dir() for path in copies.values())
     return copies

@@ -22,7 +22,7 @@ from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
 from alexnet_keras.training.checkpoint import load_state, save_state
 from alexnet_keras.training.timing import COLUMNS
-from alexnet_keras.training.writing import host_copy, require_finite
+from alexnet_keras.training.writing import ModelFiles, host_copy, require_finite
 from tests.training.conftest import train_and_copy
 
 pytestmark = pytest.mark.slow
@@ -128,6 +128,52 @@ def test_run_cut_off_ends_as_the_straight_one(place, runs):
     straight, cut_off = runs
     resume(cut_off[place], checkpoint_steps=2, verbose=0)
     require_equal(cut_off[place], straight)
+
+
+@pytest.fixture
+def ever_better(monkeypatch):
+    """Every epoch is the best so far."""
+    original = checkpoint.Checkpoints.on_epoch_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        original(self, epoch, {**logs, "val_top1": (1 + epoch) / 8})
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_epoch_end", on_epoch_end)
+
+
+def test_models_wait_in_memory_until_they_are_due(config, ever_better, tmp_path, monkeypatch):
+    """Killed when the best weights and the last epochs are not on the disk, it ends as without."""
+    saved, original = [], ModelFiles.save
+
+    def save(self, path, values):
+        saved.append(path.name)
+        original(self, path, values)
+
+    monkeypatch.setattr(ModelFiles, "save", save)
+    place = ("epoch", 3)
+    out = tmp_path / "straight"
+    cut_off = train_and_copy(config, out, [place], checkpoint_seconds=1e9)[place]
+    assert saved == ["last.keras"] * 2  # of the first epoch and the last; they are the best, too
+    assert state(cut_off)[0]["epoch"] == 1
+    assert weights(out / "best.keras") == weights(out / "last.keras")
+    resume(cut_off, checkpoint_seconds=1e9, verbose=0)
+    require_equal(cut_off, out)
+
+
+def test_error_leaves_the_best_weights_on_the_disk(config, ever_better, tmp_path, monkeypatch):
+    original, seen = checkpoint.Checkpoints.on_train_batch_end, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2:  # the second epoch's weights are better, and not yet written
+            raise RuntimeError("no more")
+        original(self, batch, logs)
+        seen[:] = self.model.get_weights()
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+    with pytest.raises(RuntimeError, match="no more"):
+        train(config, tmp_path / "run", checkpoint_seconds=1e9, verbose=0)
+    assert state(tmp_path / "run")[0]["epoch"] == 1
+    assert weights(tmp_path / "run" / "best.keras") == [np.asarray(x).tobytes() for x in seen]
 
 
 @pytest.fixture(scope="module")

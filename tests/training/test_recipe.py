@@ -92,11 +92,11 @@ def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
 
 
 def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
-    from alexnet_keras.training import recipe
+    from alexnet_keras.training import preparing
 
     data = open_dataset(run.config.data)
     data = dataclasses.replace(data, sizes={"validation": data.sizes["validation"]})
-    monkeypatch.setattr(recipe, "open_dataset", lambda *args, **kwargs: data)
+    monkeypatch.setattr(preparing, "open_dataset", lambda *args, **kwargs: data)
     with pytest.raises(DataError, match="to train on.*Received: .* without train"):
         train(run.config, tmp_path / "new", verbose=0)
     assert not (tmp_path / "new").exists()
