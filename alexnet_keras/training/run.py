@@ -20,6 +20,7 @@ from alexnet_keras.common import (
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
+from alexnet_keras.training.writing import first_not_finite
 
 
 def versions() -> dict[str, str]:
@@ -174,7 +175,8 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         which: `"best"` or `"last"`.
 
     Raises:
-        RunError: if the folder does not hold a run, or one of its files is broken.
+        RunError: if the folder does not hold a run, one of its files is broken, or a weight is not
+            finite.
 
     Example:
 
@@ -192,7 +194,12 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
-    if config.precision == "float16":
+    bad = first_not_finite(model)
+    if bad is not None:
+        raise RunError(
+            f"{path.name} must hold finite weights. Received: {path} with NaN or infinity in {bad}"
+        )
+    if config.precision == "float16" or config.jit_compile is False:
         model.compile(jit_compile=jit_compile(config))
     statistics = read_statistics(folder, config)
     return Run(folder, config, class_names, statistics, model, fingerprint)
