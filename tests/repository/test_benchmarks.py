@@ -339,6 +339,7 @@ def test_comparison_runs_and_goes_on(tmp_path, capsys, monkeypatch):
 
 
 def noise(folder, pictures):
+    from PIL import Image
 
     folder.mkdir(parents=True)
     for i in range(pictures):
