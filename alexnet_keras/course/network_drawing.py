@@ -74,7 +74,7 @@ def draw_network(*models: keras.Model) -> Figure:
 
     >>> from alexnet_keras import AlexNet
     >>> from alexnet_keras.course import draw_network
-    >>> draw_network(AlexNet()).axes[0].get_title()
+    >>> draw_network(AlexNet()).axes[0].get_title("left")
     'AlexNet: 60,965,224 parameters'
     """
     if not models:
