@@ -1,7 +1,10 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
+from alexnet_keras.course.network_drawing import draw_network
+from alexnet_keras.course.predictions import plot_confusion_counts, plot_predictions
 from alexnet_keras.course.results import results
 from alexnet_keras.course.tables import LAYER_COLORS, Table, table
 
@@ -11,7 +14,11 @@ __all__ = [
     "Table",
     "check",
     "class_names",
+    "draw_convolution",
+    "draw_network",
     "photographs",
+    "plot_confusion_counts",
+    "plot_predictions",
     "results",
     "table",
     "verdict",
