@@ -1,7 +1,9 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.colors import plot_components
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
+from alexnet_keras.course.predictions import plot_confusion_counts, plot_predictions
 from alexnet_keras.course.results import results
 from alexnet_keras.course.tables import LAYER_COLORS, Table, table
 
@@ -12,6 +14,9 @@ __all__ = [
     "check",
     "class_names",
     "photographs",
+    "plot_components",
+    "plot_confusion_counts",
+    "plot_predictions",
     "results",
     "table",
     "verdict",
