@@ -24,14 +24,16 @@ def plot_components(images: np.ndarray, components: np.ndarray, deviations: np.n
     mean = pixels.mean(axis=0)
     some = pixels[np.random.default_rng(0).integers(len(pixels), size=3000)]
     components = components * np.where(components[0] < 0, -1, 1)  # a sign is arbitrary
+    inwards = 1 if mean.mean() < 128 else -1
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.scatter(some[:, 0], some[:, 1], c=some / 255, s=6, edgecolors="0.6", linewidths=0.2)
     for number, (deviation, component) in enumerate(zip(deviations, components.T), start=1):
-        start, tip = mean[:2], (mean + deviation * component)[:2]
-        left.annotate("", tip, start, arrowprops={"arrowstyle": "->", "lw": 2.5, "color": "C3"})
+        start, tip = mean[:2], (mean + 2 * inwards * deviation * component)[:2]
+        left.annotate("", tip, start, arrowprops={"arrowstyle": "->", "lw": 2, "color": "black"})
         spot = tip + 14 * (tip - start) / max(1e-6, np.linalg.norm(tip - start))
-        left.text(*spot, str(number), weight="bold", color="C3", ha="center", va="center")
+        box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "black"}
+        left.text(*spot, str(number), fontsize=8, ha="center", va="center", bbox=box)
     left.set(title="Some of the pixels", xlabel="red", ylabel="green", aspect="equal")
     steps = np.linspace(-2, 2, 41)
     strips = mean + steps[None, :, None] * (deviations * components).T[:, None, :]
