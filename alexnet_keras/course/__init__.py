@@ -1,5 +1,6 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.colors import plot_components
 from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
@@ -17,6 +18,7 @@ __all__ = [
     "draw_convolution",
     "draw_network",
     "photographs",
+    "plot_components",
     "plot_confusion_counts",
     "plot_predictions",
     "results",
