@@ -1,5 +1,12 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.activations import (
+    draw_chain,
+    fastest_rate,
+    median_epochs,
+    plot_fastest,
+    plot_rates,
+)
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
 from alexnet_keras.course.results import results
@@ -11,7 +18,12 @@ __all__ = [
     "Table",
     "check",
     "class_names",
+    "draw_chain",
+    "fastest_rate",
+    "median_epochs",
     "photographs",
+    "plot_fastest",
+    "plot_rates",
     "results",
     "table",
     "verdict",
