@@ -2,7 +2,7 @@
 
 from alexnet_keras.course.activations import (
     draw_chain,
-    fastest_rate,
+    fastest_runs,
     median_epochs,
     plot_fastest,
     plot_rates,
@@ -19,7 +19,7 @@ __all__ = [
     "check",
     "class_names",
     "draw_chain",
-    "fastest_rate",
+    "fastest_runs",
     "median_epochs",
     "photographs",
     "plot_fastest",

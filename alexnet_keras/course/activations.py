@@ -54,8 +54,10 @@ def draw_chain(
     return figure
 
 
-def fastest_rate(runs: Sequence[Mapping[str, Any]], regime: str, activation: str) -> float:
-    """The learning rate with which a network reaches 25 % training error soonest.
+def fastest_runs(
+    runs: Sequence[Mapping[str, Any]], regime: str, activation: str
+) -> list[Mapping[str, Any]]:
+    """The runs with the learning rate that reaches 25 % training error soonest.
 
     It is the rate whose runs take the fewest epochs in the median, where a run that never gets
     there counts as longer than any other; of equal rates, the one with the lower last error.
@@ -72,18 +74,21 @@ def fastest_rate(runs: Sequence[Mapping[str, Any]], regime: str, activation: str
     >>> about = {"regime": "paper", "activation": "relu", "error": [0.5, 0.2]}
     >>> runs = [{**about, "learning_rate": 0.1, "epochs_to_25": None},
     ...         {**about, "learning_rate": 0.01, "epochs_to_25": 2}]
-    >>> fastest_rate(runs, "paper", "relu")
-    0.01
+    >>> [run["learning_rate"] for run in fastest_runs(runs, "paper", "relu")]
+    [0.01]
     """
     chosen = [r for r in runs if (r["regime"], r["activation"]) == (regime, activation)]
     if not chosen:
         raise ValueError(f"There must be runs of {activation} in the regime {regime}.")
 
-    def key(rate):
-        of_rate = [run for run in chosen if run["learning_rate"] == rate]
+    by_rate: dict[float, list] = {}
+    for run in chosen:
+        by_rate.setdefault(run["learning_rate"], []).append(run)
+
+    def slowness(of_rate):
         return median_epochs(of_rate), statistics.median(run["error"][-1] for run in of_rate)
 
-    return min({run["learning_rate"] for run in chosen}, key=key)
+    return min(by_rate.values(), key=slowness)
 
 
 def median_epochs(runs: Sequence[Mapping[str, Any]]) -> float:
@@ -164,15 +169,13 @@ def plot_fastest(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for axes, (regime, title) in zip(panels, titles.items()):
         for activation, color in _COLORS.items():
-            rate = fastest_rate(runs, regime, activation)
-            about = (regime, activation, rate)
+            fastest = fastest_runs(runs, regime, activation)
             style = "-" if activation == "relu" else "--"
-            for run in runs:
-                if (run["regime"], run["activation"], run["learning_rate"]) == about:
-                    errors = [100 * error for error in run["error"]]
-                    line = {"color": color, "alpha": 0.7, "linewidth": 1.2}
-                    axes.plot(range(1, len(errors) + 1), errors, style, **line)
-            label = f"{_NAMES[activation]}, rate {rate:g}"
+            for run in fastest:
+                errors = [100 * error for error in run["error"]]
+                line = {"color": color, "alpha": 0.7, "linewidth": 1.2}
+                axes.plot(range(1, len(errors) + 1), errors, style, **line)
+            label = f"{_NAMES[activation]}, rate {fastest[0]['learning_rate']:g}"
             axes.plot([], [], style, color=color, label=label)
         axes.axhline(25, color="0.4", linewidth=0.8, linestyle=":")
         axes.set(title=title, xlabel="epoch", ylim=(0, 100))

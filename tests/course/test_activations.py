@@ -6,7 +6,7 @@ import pytest
 
 from alexnet_keras.course import (
     draw_chain,
-    fastest_rate,
+    fastest_runs,
     median_epochs,
     plot_fastest,
     plot_rates,
@@ -33,15 +33,15 @@ def test_median_counts_never_as_longest():
 
 
 def test_fastest_rate():
-    assert fastest_rate(RUNS, "paper", "relu") == 0.01
-    assert fastest_rate(RUNS, "paper", "tanh") == 0.1
+    assert fastest_runs(RUNS, "paper", "relu") == RUNS[:3]
+    assert fastest_runs(RUNS, "paper", "tanh") == RUNS[6:]
     with pytest.raises(ValueError, match="sigmoid"):
-        fastest_rate(RUNS, "paper", "sigmoid")
+        fastest_runs(RUNS, "paper", "sigmoid")
 
 
 def test_of_rates_that_never_get_there_the_lower_error():
     runs = [run("tanh", 0.1, None), {**run("tanh", 0.3, None), "error": [0.6, 0.28]}]
-    assert fastest_rate(runs, "paper", "tanh") == 0.3
+    assert fastest_runs(runs, "paper", "tanh") == runs[1:]
 
 
 def test_points_of_rates():
