@@ -2,8 +2,8 @@
 
 from alexnet_keras.course.activations import (
     draw_chain,
+    epochs_until,
     fastest_runs,
-    median_epochs,
     plot_fastest,
     plot_rates,
 )
@@ -19,8 +19,8 @@ __all__ = [
     "check",
     "class_names",
     "draw_chain",
+    "epochs_until",
     "fastest_runs",
-    "median_epochs",
     "photographs",
     "plot_fastest",
     "plot_rates",

@@ -1,6 +1,6 @@
 """Drawings of notebook 03: a backward pass with its numbers, and runs of the paper's figure 1."""
 
-import statistics
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,13 +54,33 @@ def draw_chain(
     return figure
 
 
+def epochs_until(run: Mapping[str, Any], error: float = 0.25) -> float:
+    """Epochs until a run of `results("relu")` reached a training error; infinite if it never did.
+
+    Between the ends of two epochs the error is taken to fall along a straight line.
+
+    Args:
+        run: `run["errors"]` holds the error before training and after each epoch.
+        error: to reach.
+
+    Example:
+
+    >>> epochs_until({"errors": [0.9, 0.35, 0.15]})
+    1.5
+    """
+    for epoch, (before, after) in enumerate(zip(run["errors"], run["errors"][1:])):
+        if after <= error:
+            return epoch + (before - error) / (before - after)
+    return math.inf
+
+
 def fastest_runs(
     runs: Sequence[Mapping[str, Any]], regime: str, activation: str
 ) -> list[Mapping[str, Any]]:
-    """The runs with the learning rate that reaches 25 % training error soonest.
+    """The runs with the learning rate that reached 25 % training error soonest.
 
-    It is the rate whose runs take the fewest epochs in the median, where a run that never gets
-    there counts as longer than any other; of equal rates, the one with the lower last error.
+    The rate is chosen with seed 0; of equals, it is the one with the lower last error. The runs
+    that come back are those of the other seeds, so that none is judged by what it was chosen for.
 
     Args:
         runs: lines of `results("relu")`.
@@ -71,43 +91,24 @@ def fastest_runs(
 
     Example:
 
-    >>> about = {"regime": "paper", "activation": "relu", "error": [0.5, 0.2]}
-    >>> runs = [{**about, "learning_rate": 0.1, "epochs_to_25": None},
-    ...         {**about, "learning_rate": 0.01, "epochs_to_25": 2}]
-    >>> [run["learning_rate"] for run in fastest_runs(runs, "paper", "relu")]
-    [0.01]
+    >>> about = {"regime": "paper", "activation": "relu", "errors": [0.9, 0.2]}
+    >>> runs = [{**about, "learning_rate": 0.1, "seed": 0, "errors": [0.9, 0.6]},
+    ...         {**about, "learning_rate": 0.01, "seed": 0},
+    ...         {**about, "learning_rate": 0.01, "seed": 1}]
+    >>> [(run["learning_rate"], run["seed"]) for run in fastest_runs(runs, "paper", "relu")]
+    [(0.01, 1)]
     """
     chosen = [r for r in runs if (r["regime"], r["activation"]) == (regime, activation)]
     if not chosen:
         raise ValueError(f"There must be runs of {activation} in the regime {regime}.")
-
-    by_rate: dict[float, list] = {}
-    for run in chosen:
-        by_rate.setdefault(run["learning_rate"], []).append(run)
-
-    def slowness(of_rate):
-        return median_epochs(of_rate), statistics.median(run["error"][-1] for run in of_rate)
-
-    return min(by_rate.values(), key=slowness)
-
-
-def median_epochs(runs: Sequence[Mapping[str, Any]]) -> float:
-    """The median of the epochs to 25 % training error; infinite if most runs never get there.
-
-    Args:
-        runs: lines of `results("relu")`, for example those of one learning rate.
-
-    Example:
-
-    >>> median_epochs([{"epochs_to_25": 4}, {"epochs_to_25": None}, {"epochs_to_25": 6}])
-    6
-    """
-    epochs = [run["epochs_to_25"] for run in runs]
-    return statistics.median_high([float("inf") if e is None else e for e in epochs])
+    first = [run for run in chosen if run["seed"] == 0]
+    fastest = min(first, key=lambda run: (epochs_until(run), run["errors"][-1]))
+    rate = fastest["learning_rate"]
+    return [run for run in chosen if run["seed"] and run["learning_rate"] == rate]
 
 
 def plot_rates(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Figure:
-    """Epochs to 25 % training error for each learning rate: a point a seed, a line the median.
+    """Epochs to 25 % training error for each learning rate: a point a seed, a line for seed 0.
 
     Args:
         runs: lines of `results("relu")`.
@@ -120,33 +121,31 @@ def plot_rates(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> 
     >>> len(figure.axes)
     2
     """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
-    never = 1.25 * max(len(run["error"]) for run in runs)
-    for axes, (regime, title) in zip(panels, titles.items()):
+    figure, panels = _panels(titles)
+    never = 1.25 * max(len(run["errors"]) for run in runs)
+    for axes, regime in zip(panels, titles):
         for activation, color in _COLORS.items():
-            by_rate: dict[float, list] = {}
-            for run in runs:
-                if (run["regime"], run["activation"]) == (regime, activation):
-                    by_rate.setdefault(run["learning_rate"], []).append(run)
+            chosen = [r for r in runs if (r["regime"], r["activation"]) == (regime, activation)]
             shift = 0.96 if activation == "relu" else 1.04  # so that neither hides the other
-            rates = sorted(by_rate)
-            for rate in rates:
-                heights = [run["epochs_to_25"] or never for run in by_rate[rate]]
-                look = {"color": color, "alpha": 0.6, "s": 18, "marker": _MARKERS[activation]}
-                axes.scatter([shift * rate] * len(heights), heights, **look)
-            line = [min(never, median_epochs(by_rate[rate])) for rate in rates]
-            style = "-" if activation == "relu" else "--"
-            axes.plot([shift * r for r in rates], line, style, color=color)
-            axes.plot([], [], style + _MARKERS[activation], color=color, label=_NAMES[activation])
+            for seeds, style in (([0], "-" if activation == "relu" else "--"), (None, "")):
+                points = sorted(
+                    (shift * run["learning_rate"], min(never, epochs_until(run)))
+                    for run in chosen
+                    if seeds is None or run["seed"] in seeds
+                )
+                marker = "" if style else _MARKERS[activation]
+                axes.plot(*zip(*points), style, marker=marker, color=color, alpha=0.7)
+            look = "-" if activation == "relu" else "--"
+            axes.plot([], [], look + _MARKERS[activation], color=color, label=_NAMES[activation])
         axes.axhline(never, color="0.6", linewidth=0.8, linestyle=":")
-        axes.set(title=title, xscale="log", yscale="log", xlabel="learning rate")
+        axes.set(xscale="log", yscale="log")
         rates = sorted({run["learning_rate"] for run in runs if run["regime"] == regime})
         axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        ticks = [e for e in (1, 2, 5, 10, 20, 50, 100, 200) if e < 0.8 * never]
+        axes.set_yticks([*ticks, never], [*map(str, ticks), "never"])
         axes.minorticks_off()
-    ticks = [e for e in (1, 2, 5, 10, 20, 50, 100, 200) if e < 0.8 * never]
-    panels[0].set_yticks([*ticks, never], [*map(str, ticks), "never"])
-    panels[0].set_ylabel("epochs to 25 % training error")
+    figure.supxlabel("learning rate", fontsize=10)
+    figure.supylabel("epochs to 25 % training error", fontsize=10)
     panels[0].legend()
     return figure
 
@@ -165,20 +164,31 @@ def plot_fastest(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -
     >>> len(figure.axes)
     2
     """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
-    for axes, (regime, title) in zip(panels, titles.items()):
+    figure, panels = _panels(titles)
+    for axes, regime in zip(panels, titles):
         for activation, color in _COLORS.items():
             fastest = fastest_runs(runs, regime, activation)
             style = "-" if activation == "relu" else "--"
             for run in fastest:
-                errors = [100 * error for error in run["error"]]
-                line = {"color": color, "alpha": 0.7, "linewidth": 1.2}
-                axes.plot(range(1, len(errors) + 1), errors, style, **line)
-            label = f"{_NAMES[activation]}, rate {fastest[0]['learning_rate']:g}"
-            axes.plot([], [], style, color=color, label=label)
+                errors = [100 * error for error in run["errors"]]
+                axes.plot(errors, style, color=color, alpha=0.7, linewidth=1.2)
+            rate = fastest[0]["learning_rate"]
+            axes.plot([], [], style, color=color, label=f"{_NAMES[activation]}, rate {rate:g}")
         axes.axhline(25, color="0.4", linewidth=0.8, linestyle=":")
-        axes.set(title=title, xlabel="epoch", ylim=(0, 100))
+        axes.set(ylim=(0, 100))
         axes.legend()
-    panels[0].set_ylabel("training error, %")
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("training error, %", fontsize=10)
     return figure
+
+
+def _panels(titles):
+    """Two panels a row, one for each regime."""
+    rows = math.ceil(len(titles) / 2)
+    figure = Figure(figsize=(9, 0.6 + 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, sharey=True, squeeze=False).ravel()
+    for axes, title in zip(panels, titles.values()):
+        axes.set_title(title)
+    for axes in panels[len(titles) :]:
+        axes.remove()
+    return figure, panels[: len(titles)]

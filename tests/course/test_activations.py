@@ -4,62 +4,54 @@ import math
 
 import pytest
 
-from alexnet_keras.course import (
-    draw_chain,
-    fastest_runs,
-    median_epochs,
-    plot_fastest,
-    plot_rates,
-)
+from alexnet_keras.course import draw_chain, epochs_until, fastest_runs, plot_fastest, plot_rates
 
 
-def run(activation, rate, epochs, seed=0, regime="paper"):
-    error = [0.5, 0.4, 0.2 if epochs else 0.3]
-    about = {"activation": activation, "learning_rate": rate, "regime": regime, "seed": seed}
-    return {**about, "epochs_to_25": epochs, "error": error}
+def run(activation, rate, seed, *errors):
+    about = {"activation": activation, "learning_rate": rate, "regime": "paper", "seed": seed}
+    return {**about, "errors": [0.9, *errors]}
 
 
 RUNS = [
-    *(run("relu", 0.01, epochs, seed) for seed, epochs in enumerate((3, 2, None))),
-    *(run("relu", 0.1, epochs, seed) for seed, epochs in enumerate((1, None, None))),
-    run("tanh", 0.1, None),
+    run("relu", 0.01, 0, 0.2),
+    run("relu", 0.1, 0, 0.5, 0.3),
+    run("relu", 0.01, 1, 0.5, 0.25),
+    run("relu", 0.01, 2, 0.5, 0.3),
+    run("tanh", 0.1, 0, 0.4),
+    run("tanh", 0.3, 0, 0.35),
+    run("tanh", 0.3, 1, 0.35),
 ]
 
 
-def test_median_counts_never_as_longest():
-    assert median_epochs(RUNS[:3]) == 3
-    assert median_epochs(RUNS[3:5]) == math.inf
-    assert median_epochs(RUNS[3:6]) == math.inf
+def test_epochs_until():
+    assert epochs_until(RUNS[2]) == 2
+    assert epochs_until(RUNS[0]) == pytest.approx(0.65 / 0.7)
+    assert epochs_until(RUNS[1]) == math.inf
+    assert epochs_until(RUNS[1], error=0.5) == 1
 
 
 def test_fastest_rate():
-    assert fastest_runs(RUNS, "paper", "relu") == RUNS[:3]
-    assert fastest_runs(RUNS, "paper", "tanh") == RUNS[6:]
+    assert fastest_runs(RUNS, "paper", "relu") == RUNS[2:4]
+    assert fastest_runs(RUNS, "paper", "tanh") == RUNS[6:]  # neither arrives: the lower error
     with pytest.raises(ValueError, match="sigmoid"):
         fastest_runs(RUNS, "paper", "sigmoid")
 
 
-def test_of_rates_that_never_get_there_the_lower_error():
-    runs = [run("tanh", 0.1, None), {**run("tanh", 0.3, None), "error": [0.6, 0.28]}]
-    assert fastest_runs(runs, "paper", "tanh") == runs[1:]
-
-
 def test_points_of_rates():
     [axes] = plot_rates(RUNS, {"paper": "title"}).axes
-    heights = [point[1] for dots in axes.collections for point in dots.get_offsets()]
     never = 1.25 * 3
-    assert sorted(heights) == sorted([3, 2, never, 1, never, never, never])
-    relu = axes.lines[0]
-    assert list(relu.get_ydata()) == [3, never]
+    by_seed_0, every, label, *_ = axes.lines
+    assert list(by_seed_0.get_ydata()) == [pytest.approx(0.65 / 0.7), never]
+    assert sorted(every.get_ydata()) == [pytest.approx(0.65 / 0.7), 2, never, never]
 
 
 def test_curves_of_the_fastest():
     [axes] = plot_fastest(RUNS, {"paper": "title"}).axes
-    curves = [line for line in axes.lines if len(line.get_xdata()) == 3]
-    assert len(curves) == 4  # three seeds with ReLU, one with tanh
+    curves = [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) > 1]
+    assert [90, 50, 25] in curves and [90, 50, 30] in curves and [90, 35] in curves
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "ReLU, rate 0.01",
-        "tanh, rate 0.1",
+        "tanh, rate 0.3",
     ]
 
 

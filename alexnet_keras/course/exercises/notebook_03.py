@@ -111,7 +111,7 @@ def exercise_5(answer, pictures, labels):
 
 
 def _outputs(model, layer, pictures):
-    """What one layer gives. It may stand in several models, so that we listen while this one runs."""
+    """What one layer gives; it may stand in several models, so that we listen to this one."""
     heard, call = [], layer.call
 
     def listening(*args, **kwargs):
