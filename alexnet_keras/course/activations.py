@@ -127,16 +127,17 @@ def plot_rates(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> 
         for activation, color in _COLORS.items():
             chosen = [r for r in runs if (r["regime"], r["activation"]) == (regime, activation)]
             shift = 0.96 if activation == "relu" else 1.04  # so that neither hides the other
-            for seeds, style in (([0], "-" if activation == "relu" else "--"), (None, "")):
+            for seeds, style in (([0], "-" if activation == "relu" else "--"), (None, "none")):
                 points = sorted(
                     (shift * run["learning_rate"], min(never, epochs_until(run)))
                     for run in chosen
                     if seeds is None or run["seed"] in seeds
                 )
-                marker = "" if style else _MARKERS[activation]
-                axes.plot(*zip(*points), style, marker=marker, color=color, alpha=0.7)
-            look = "-" if activation == "relu" else "--"
-            axes.plot([], [], look + _MARKERS[activation], color=color, label=_NAMES[activation])
+                marker = _MARKERS[activation] if seeds is None else ""
+                look = {"linestyle": style, "marker": marker, "color": color, "alpha": 0.7}
+                axes.plot(*zip(*points), **look)
+            dash = "-" if activation == "relu" else "--"
+            axes.plot([], [], dash + _MARKERS[activation], color=color, label=_NAMES[activation])
         axes.axhline(never, color="0.6", linewidth=0.8, linestyle=":")
         axes.set(xscale="log", yscale="log")
         rates = sorted({run["learning_rate"] for run in runs if run["regime"] == regime})
