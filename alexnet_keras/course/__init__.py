@@ -1,5 +1,12 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.activations import (
+    draw_chain,
+    epochs_until,
+    fastest_runs,
+    plot_fastest,
+    plot_rates,
+)
 from alexnet_keras.course.colors import plot_components
 from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
@@ -21,6 +28,11 @@ __all__ = [
     "plot_components",
     "plot_confusion_counts",
     "plot_predictions",
+    "draw_chain",
+    "epochs_until",
+    "fastest_runs",
+    "plot_fastest",
+    "plot_rates",
     "results",
     "table",
     "verdict",
