@@ -1,5 +1,6 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
+from alexnet_keras.course.comparison import plot_comparison
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
 from alexnet_keras.course.results import results
@@ -12,6 +13,7 @@ __all__ = [
     "check",
     "class_names",
     "photographs",
+    "plot_comparison",
     "results",
     "table",
     "verdict",
