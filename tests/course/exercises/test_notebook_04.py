@@ -89,11 +89,12 @@ class Learnt(keras.layers.Layer):
         self.factor = factor
 
     def build(self, input_shape):
+        self.channels = input_shape[-1]
         self.beta = self.add_weight(shape=(), initializer=keras.initializers.Constant(0.75))
 
     def call(self, a):
         squares = keras.ops.pad(keras.ops.square(a), [(0, 0)] * 3 + [(2, 2)])
-        total = sum(squares[..., i : i + a.shape[-1]] for i in range(5))
+        total = sum(squares[..., i : i + self.channels] for i in range(5))
         return self.factor * a / (2 + 1e-4 * total) ** self.beta
 
     def get_config(self):
@@ -109,10 +110,10 @@ class Forgetful(Learnt):
 
 
 def model_of(layer, epochs=1):
-    model = keras.Sequential([keras.Input((4, 4, 16)), layer, keras.layers.Flatten()])
+    model = keras.Sequential([keras.Input((4, 4, 8)), layer, keras.layers.Flatten()])
     model.add(keras.layers.Dense(2, activation="softmax"))
     model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
-    maps = np.random.default_rng(0).normal(0, 100, (8, 4, 4, 16)).clip(0).astype("float32")
+    maps = np.random.default_rng(0).normal(0, 100, (8, 4, 4, 8)).clip(0).astype("float32")
     if epochs:
         model.fit(maps, np.arange(8) % 2, epochs=epochs, verbose=0)
     return model
