@@ -15,16 +15,21 @@ from alexnet_keras import MomentumSGD, PCAColorNoise, open_dataset
 from alexnet_keras.pictures import central_square
 
 
-def squares(data: str, data_dir: str | None, side: int, limit: int | None = None):
-    """The central squares of all pictures, and their labels.
+def squares(data: str, data_dir: str | None, side: int, limits: dict[str, int | None]):
+    """The central squares of pictures, and their labels.
+
+    Args:
+        data, data_dir: as for `open_dataset`.
+        side: of the squares, in pixels.
+        limits: how many of a split are taken, the first ones; `None` for all.
 
     Returns:
-        A pair for each of `train` and `validation`: uint8 `(pictures, side, side, 3)` and int32
+        A pair for each split of `limits`: uint8 `(pictures, side, side, 3)` and int32
         `(pictures,)`; and the number of classes.
     """
     dataset = open_dataset(data, data_dir)
     splits = {}
-    for split in ("train", "validation"):
+    for split, limit in limits.items():
         examples = dataset.decoded(split).map(
             lambda e: (tf.cast(tf.round(central_square(e["image"], side)), tf.uint8), e["label"]),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -120,6 +125,14 @@ class Training:
             steps_per_execution=len(labels) // batch_size if on_gpu else 1,
         )
 
+        mean = images.mean(axis=(0, 1, 2))
+
+        @tf.function(jit_compile=on_gpu)
+        def probabilities(part):
+            return self.network(tf.cast(part, tf.float32) - mean, training=False)
+
+        self.probabilities = probabilities
+
     def run(self, learning_rate, seed, callbacks=()):
         """Trains from the weights that `seed` draws; returns the `History`."""
         keras.utils.set_random_seed(seed)
@@ -152,24 +165,17 @@ class Measured:
     """Loss and answers of a network on the same pictures again and again, all its units at work.
 
     Args:
-        network: from images less `mean` to probabilities.
+        training: whose network it is.
         images: uint8 `(pictures, side, side, 3)`, of which the network sees the centre.
         labels: int32 `(pictures,)`.
-        mean: colour, `(3,)`.
         chunk: pictures at once; it divides their number.
     """
 
-    def __init__(self, network, images, labels, mean, chunk):
-        size = network.input_shape[1]
+    def __init__(self, training, images, labels, chunk):
+        size = training.network.input_shape[1]
         start = (images.shape[1] - size) // 2
         self.images = tf.constant(images[:, start : start + size, start : start + size])
-        self.labels, self.chunk = labels, chunk
-
-        @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))
-        def probabilities(part):
-            return network(tf.cast(part, tf.float32) - mean, training=False)
-
-        self.probabilities = probabilities
+        self.labels, self.chunk, self.probabilities = labels, chunk, training.probabilities
 
     def __call__(self):
         """Mean cross-entropy in nats, and for each picture whether the answer is right."""

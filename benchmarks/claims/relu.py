@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import argument_parser, fresh_file, joined, run_apart
+from benchmarks.common import argument_parser, joined, run_apart
 
 TARGET = 0.25
 ACTIVATIONS = ("relu", "tanh")
@@ -82,7 +82,6 @@ def prepare(images, labels, classes, regime, activation, args):
     from benchmarks.claims.four_layers import four_layers
     from benchmarks.claims.in_memory import Measured, Training
 
-    mean = images.mean(axis=(0, 1, 2))
     scale = 1 / images.std() if regime in ("he", "scaled") else 1.0
     small = keras.initializers.RandomNormal(stddev=0.01)
     start = {} if regime in ("he", "raw-he") else {"start": small}
@@ -105,18 +104,22 @@ def prepare(images, labels, classes, regime, activation, args):
         color_noise=False,
     )
     chunk = max(n for n in range(1, 1001) if len(labels) % n == 0)
-    return training, Measured(training.network, images, labels, mean, chunk)
+    return training, Measured(training, images, labels, chunk)
 
 
 def training_errors(training, measured, rate, seed):
-    """Errors until the target is reached, the loss is not finite, or the epochs are over."""
+    """Errors until the target is reached or the epochs are over.
+
+    Or until the loss is not finite, or 20 epochs have brought the error to no less than 80 %.
+    """
     import keras
 
     errors = []
 
     def measure(*_):
         errors.append(round(float(1 - measured()[1].mean()), 4))
-        training.model.stop_training = errors[-1] <= TARGET
+        nothing_learnt = len(errors) > 20 and errors[-1] > 0.8
+        training.model.stop_training = errors[-1] <= TARGET or nothing_learnt
 
     callbacks = [
         keras.callbacks.LambdaCallback(on_train_begin=measure, on_epoch_end=measure),
@@ -206,7 +209,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__, repetitions=5)
     parser.add_argument("--data", default="imagenette/160px-v2")
     parser.add_argument("--data-dir", help="of TensorFlow Datasets")
-    parser.add_argument("--width", type=float, default=1.0, help="factor of the maps")
+    parser.add_argument("--pictures", type=int, default=3000, help="the first so many")
+    parser.add_argument("--width", type=float, default=0.5, help="factor of the maps")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=60, help="at most")
     parser.add_argument("--regimes", nargs="+", choices=RATES, default=[*RATES])
@@ -214,11 +218,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--one", choices=RATES, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.miniature:
-        vars(args).update(data="openclipart", data_dir=None, width=0.1, batch_size=8, epochs=2)
+        vars(args).update(data="openclipart", data_dir=None, width=0.1, batch_size=8)
+        vars(args).update(pictures=32, epochs=2)
     folder = args.out / "relu"
+    folder.mkdir(parents=True, exist_ok=True)
     if args.one or args.miniature:
         for regime in [args.one] if args.one else args.regimes:
-            run_regime(regime, args, fresh_file(folder, f"{regime}.jsonl"))
+            run_regime(regime, args, folder / f"{regime}.jsonl")
     else:
         run_apart(__spec__.name, argv or sys.argv[1:], args.regimes, args.jobs)
     if args.one:
@@ -232,15 +238,17 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_regime(regime: str, args: argparse.Namespace, path: Path) -> None:
-    """All runs of a regime: the rates first, then the seeds."""
-    from alexnet_keras.experiments import append_line
+    """All runs of a regime that are not in the file yet: the rates first, then the seeds."""
+    from alexnet_keras.experiments import append_line, read_lines
     from alexnet_keras.training import versions
     from benchmarks.claims.in_memory import device_name, squares
 
-    splits, classes = squares(args.data, args.data_dir, 32, 32 if args.miniature else None)
-    runs = []
+    splits, classes = squares(args.data, args.data_dir, 32, {"train": args.pictures})
+    runs = read_lines(path, Run) if path.exists() else []
 
     def run(job, activation, rate, seed):
+        if (activation, rate, seed) in {(r.activation, r.learning_rate, r.seed) for r in runs}:
+            return
         started = time.perf_counter()
         errors = training_errors(*job, rate, seed)
         line = Run(
