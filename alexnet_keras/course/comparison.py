@@ -19,8 +19,8 @@ def plot_comparison(
     """The validation errors of two conditions by epoch, and their differences after the last one.
 
     Args:
-        runs: lines of `results`, with `condition`, `seed` and the list `val_error`, an error as a
-            share for each epoch.
+        runs: lines of `results`, with `condition`, `seed` and the list `val_error` of errors as
+            shares, one for every `measured_every` epochs (without it, for each epoch).
         base, other: the two conditions.
         names: what to call them in the legend; `None` for their own names.
         confidence: of the interval, above 0 and below 1.
@@ -49,12 +49,13 @@ def plot_comparison(
         raise ValueError(
             f"At least two seeds must have both {base!r} and {other!r}. Received: seeds {seeds}"
         )
+    every = runs[0].get("measured_every", 1)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.6), gridspec_kw={"width_ratios": [1.6, 1]}
     )
     for color, condition, name in zip(("C0", "C1"), (base, other), names or (base, other)):
         curves = np.stack([errors[condition][seed] for seed in seeds])
-        epochs = np.arange(1, curves.shape[1] + 1)
+        epochs = every * np.arange(1, curves.shape[1] + 1)
         left.plot(epochs, curves.T, color=color, linewidth=0.7, alpha=0.5)
         left.plot(epochs, curves.mean(axis=0), color=color, linewidth=2.2, label=name)
     left.set(title=f"Validation error, {len(seeds)} seeds each", xlabel="epoch", ylabel="error, %")

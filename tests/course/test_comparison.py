@@ -39,6 +39,13 @@ def test_curves_are_in_percent(pair):
     np.testing.assert_allclose(means, [[90, 31], [90, 34.3333]], rtol=1e-5)
 
 
+def test_errors_may_be_measured_every_few_epochs(pair):
+    seldom = [run | {"measured_every": 10} for run in (*pair[0], *pair[1])]
+    for runs, epochs in ((seldom, [10, 20]), ([*pair[0], *pair[1]], [1, 2])):
+        line = plot_comparison(runs, "base", "other").axes[0].lines[0]
+        np.testing.assert_array_equal(line.get_xdata(), epochs)
+
+
 def test_too_few_pairs(pair):
     with pytest.raises(ValueError, match=r"both 'base' and 'other'. Received: seeds \[0\]"):
         plot_comparison([*pair[0], *pair[1][:1]], "base", "other")
