@@ -16,18 +16,18 @@ def plot_comparison(
     names: tuple[str, str] | None = None,
     confidence: float = 0.95,
 ):
-    """The validation errors of two conditions by epoch, and their differences after the last one.
+    """The last validation errors of two conditions, in pairs of one seed, and their difference.
 
     Args:
         runs: lines of `results`, with `condition`, `seed` and the list `val_error` of errors as
-            shares, one for every `measured_every` epochs (without it, for each epoch).
+            shares, of which the last counts.
         base, other: the two conditions.
-        names: what to call them in the legend; `None` for their own names.
+        names: what to call them; `None` for their own names.
         confidence: of the interval, above 0 and below 1.
 
     Returns:
-        The figure: on the left a thin line for each run and a thick one for the mean, on the right
-        a dot for each seed, and the mean difference with its paired t interval.
+        The figure: on the left each pair of runs, joined, on the right a dot for the difference of
+        each, and the mean difference with its paired t interval.
 
     Raises:
         ValueError: if fewer than two seeds have both conditions.
@@ -38,9 +38,7 @@ def plot_comparison(
     confidence = check_number("confidence", confidence, above=0, below=1)
     errors = {
         condition: {
-            run["seed"]: 100 * np.asarray(run["val_error"], "float64")
-            for run in runs
-            if run["condition"] == condition
+            r["seed"]: 100 * r["val_error"][-1] for r in runs if r["condition"] == condition
         }
         for condition in (base, other)
     }
@@ -49,28 +47,23 @@ def plot_comparison(
         raise ValueError(
             f"At least two seeds must have both {base!r} and {other!r}. Received: seeds {seeds}"
         )
-    every = runs[0].get("measured_every", 1)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9, 3.6), gridspec_kw={"width_ratios": [1.6, 1]}
-    )
-    for color, condition, name in zip(("C0", "C1"), (base, other), names or (base, other)):
-        curves = np.stack([errors[condition][seed] for seed in seeds])
-        epochs = every * np.arange(1, curves.shape[1] + 1)
-        left.plot(epochs, curves.T, color=color, linewidth=0.7, alpha=0.5)
-        left.plot(epochs, curves.mean(axis=0), color=color, linewidth=2.2, label=name)
-    left.set(title=f"Validation error, {len(seeds)} seeds each", xlabel="epoch", ylabel="error, %")
-    left.legend()
+    base_name, other_name = names or (base, other)
+    pairs = np.array([[errors[condition][seed] for condition in (base, other)] for seed in seeds])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    left.plot([0, 1], pairs.T, "o-", color="C7", linewidth=1)
+    left.plot([0, 1], pairs.mean(axis=0), "D-", color="C0", linewidth=2.2)
+    left.annotate("mean", (1, pairs[:, 1].mean()), (8, -3), textcoords="offset points", color="C0")
+    left.set_xticks([0, 1], [base_name, other_name])
+    left.set(title=f"Validation error, {len(seeds)} pairs", xlim=(-0.3, 1.4), ylabel="error, %")
 
-    last = [[errors[condition][seed][-1] for seed in seeds] for condition in (other, base)]
-    differences = np.subtract(*last)
-    low, high = stats.ttest_rel(*last).confidence_interval(confidence)
+    differences = pairs[:, 1] - pairs[:, 0]
+    low, high = stats.ttest_rel(pairs[:, 1], pairs[:, 0]).confidence_interval(confidence)
     mean = differences.mean()
     right.axvline(0, color="0.4", linewidth=1)
-    right.plot(differences, [1] * len(seeds), "o", color="C7", alpha=0.8)
-    right.errorbar(mean, 0, xerr=[[mean - low], [high - mean]], fmt="D", color="C6", capsize=5)
+    right.plot(differences, [1] * len(seeds), "o", color="C7")
+    right.errorbar(mean, 0, xerr=[[mean - low], [high - mean]], fmt="D", color="C0", capsize=5)
     right.set_yticks([1, 0], ["each seed", f"mean and\n{confidence:.0%} interval"])
-    right.set(title="Difference after the last epoch", ylim=(-0.7, 1.5))
-    other_name, base_name = (names or (base, other))[::-1]
+    right.set(title="Difference within the pairs", ylim=(-0.7, 1.5))
     right.set(xlabel=f"{other_name} less {base_name}, points")
     right.grid(axis="y", visible=False)
     return figure
