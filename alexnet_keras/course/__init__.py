@@ -8,6 +8,7 @@ from alexnet_keras.course.activations import (
     plot_rates,
 )
 from alexnet_keras.course.colors import plot_components
+from alexnet_keras.course.comparison import plot_comparison
 from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
@@ -33,6 +34,7 @@ __all__ = [
     "fastest_runs",
     "plot_fastest",
     "plot_rates",
+    "plot_comparison",
     "results",
     "table",
     "verdict",
