@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from alexnet_keras.figures import Figure, course_style
 
 LOSSES = {
     "loss": ("training, in training", ":"),
@@ -48,6 +49,7 @@ def plot_over_seeds(axes: Axes, curves: Sequence[Sequence[float]], label: str, *
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
+@course_style()
 def plot_losses(
     runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
     title: str = "",

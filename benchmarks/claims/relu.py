@@ -15,6 +15,7 @@ import statistics
 import time
 from pathlib import Path
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.claims.four_layers import (
     compiled,
     four_layers,
@@ -103,10 +104,9 @@ def sentence(runs: list[Run]) -> str:
     )
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """Training error by epoch at the best rates, as in the paper's figure 1."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for activation, style, name in (("relu", "-", "ReLU"), ("tanh", "--", "tanh")):
@@ -119,7 +119,6 @@ def plot(runs: list[Run], path: Path) -> None:
     axes.axhline(100 * TARGET, color="black", linewidth=0.8)
     axes.set(xlabel="epoch", ylabel="training error, %", ylim=(0, 100))
     axes.set_title(f"Four layers, {runs[0].pictures:,} pictures of 32 x 32; a line a seed")
-    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=100)
 
