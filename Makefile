@@ -10,7 +10,7 @@ BACKENDS := jax torch
 PORTABLE := tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test backends lint notebooks site constraints clean
+.PHONY: help run check test backends gpu lint notebooks site constraints clean
 
 help:  ## print this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ test: $(VENV)/installed-test  ## lint, and run all the tests, notebooks included
 
 backends: $(VENV)/installed-backends  ## run the tests that fit every backend on JAX and on PyTorch
 	for each in $(BACKENDS); do KERAS_BACKEND=$$each $(PYTEST) -m portable $(PORTABLE) || exit 1; done
+
+gpu: $(VENV)/installed-test  ## ask a GPU all that benchmarks/ has for one: OPTIONS="--out F --data-dir F"
+	$(BIN)/python -m benchmarks.gpu $(OPTIONS)
 
 lint: $(VENV)/installed-test  ## format and lint, notebooks included
 	$(BIN)/ruff format

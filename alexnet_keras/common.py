@@ -169,6 +169,17 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
+def packaged_runs() -> list[str]:
+    """The names of the trained networks that come with the package, see `data/README.md`.
+
+    Example:
+
+    >>> "openclipart" in packaged_runs()
+    True
+    """
+    return sorted(path.parent.name for path in packaged_path("data/trained").glob("*/config.json"))
+
+
 def packaged_path(path: str) -> Path:
     """A file or folder that comes with the package.
 

@@ -3,6 +3,10 @@
 All are written in ``keras.ops`` and run on the TensorFlow, JAX and PyTorch backends.
 """
 
+import contextlib
+import contextvars
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -10,6 +14,33 @@ from keras import ops
 from alexnet_keras.common import check_choice, check_integer, check_number
 
 _PACKAGE = "alexnet_keras"
+
+_USUAL = 1e30
+"""Sum of all divisors up to which squares and the factors of the gradient are far from overflow."""
+
+
+_WITHOUT_BRANCHES = contextvars.ContextVar("without_branches", default=False)
+
+
+@contextlib.contextmanager
+def without_branches():
+    """Where a graph is traced that another runtime is to run.
+
+    Not all runtimes, and not the quantizer of LiteRT, do well with conditions. In such a graph
+    TensorFlow's response normalization is that of usual activations alone: finite ones below 1e16.
+
+    Example:
+
+    >>> import keras
+    >>> from alexnet_keras.layers import LocalResponseNormalization, without_branches
+    >>> with without_branches():
+    ...     y = LocalResponseNormalization()(keras.ops.ones((1, 4)))
+    """
+    token = _WITHOUT_BRANCHES.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_BRANCHES.reset(token)
 
 
 def _check_data_format(data_format: str | None) -> str:
@@ -31,12 +62,26 @@ def _check_channels(layer: keras.layers.Layer, input_shape: tuple) -> int:
     return channels
 
 
-def _inverse_power(x, beta: float):
+def _inverse_power(x, beta: float, finite: bool = False):
     """``x ** -beta`` for positive ``x``; 0.75 is much cheaper by square roots than by `power`."""
     if beta == 0.75:
         # Not by `sqrt`: PyTorch 2.13's first one in a process may have half the digits in a thread.
-        return ops.rsqrt(ops.rsqrt(x)) / x
+        root = ops.rsqrt(x)
+        # The first is a little nearer, but NaN for infinity, where the second is 0.
+        return ops.rsqrt(root) / x if finite else root / ops.rsqrt(root)
     return ops.power(x, -beta)
+
+
+def _product_is_faster(x) -> bool:
+    """Than a sum of slices, which XLA and kernels of a GPU make cheap.
+
+    A GPU may also round products to TensorFloat-32, of 3 digits.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.config.list_logical_devices("GPU")
+    return keras.backend.backend() == "torch" and x.device.type == "cpu"
 
 
 class _Normalization(keras.layers.Layer):
@@ -60,6 +105,54 @@ class _Normalization(keras.layers.Layer):
 
     def _alpha(self, window_elements):
         return self.alpha / window_elements if self.divide_alpha_by_size else self.alpha
+
+    def _shrink(self, alpha):
+        """A power of two, by which activations may be multiplied before they are squared.
+
+        Squares of 1e30 then stay in float32, and those that get lost below its range are less than
+        2 ** -30 of what `k` is.
+        """
+        if self.compute_dtype == "float64":
+            return 1.0
+        k = math.log2(self.k)
+        lost = 48 + (k - max(0, math.log2(alpha))) / 2
+        largest_scale = (50 + k / 2) / self.beta
+        return 2.0 ** -max(0, int(min(lost, largest_scale)))
+
+    def _normalize(self, x, alpha, window_sum):
+        """The formula for whatever `x` holds, and a function for its gradient.
+
+        `window_sum(x, mirrored)` is the sum over each element's window, or over the elements in
+        whose windows it lies; it must not touch any other, lest that be a NaN.
+        """
+        shrink, factor = self._shrink(alpha), -2 * alpha * self.beta
+        sums = window_sum(ops.square(shrink * x), False)
+        divisor = shrink**2 * self.k + alpha * sums
+        scale = _inverse_power(divisor, self.beta)
+        # Powers of `shrink` are spread so that no factor leaves the range of float32.
+        restore = shrink ** (2 * self.beta)
+        y = x * scale * restore
+
+        def gradient(g):
+            share = g * y * shrink**0.5 / divisor
+            return g * (scale * restore) + factor * (x * shrink**1.5) * window_sum(share, True)
+
+        return y, gradient
+
+    def _differentiable(self, x, alpha, window_sum):
+        # The gradient by hand passes over the activations half as often as the automatic one.
+        @ops.custom_gradient
+        def normalized(x):
+            y, gradient = self._normalize(x, alpha, window_sum)
+            return y, lambda *args, upstream=None: gradient(
+                args[0] if upstream is None else upstream
+            )
+
+        return normalized(x)
+
+    def _reach(self, mirrored):
+        reach = self.size // 2, (self.size - 1) // 2
+        return reach[::-1] if mirrored else reach
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -95,9 +188,10 @@ class LocalResponseNormalization(_Normalization):
     Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3; for an even window and for `groups`,
     the 2012 code (`layers/layers-145.cfg`), where each of the two columns is normalized by itself.
 
-    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`. On TensorFlow and PyTorch
-    the window is summed by a product with a banded matrix, so a GPU that is set to round products
-    to TensorFloat-32 gives the sum to about 3 digits. The gradient is written by hand: second
+    The arithmetic is float32 under `mixed_float16` and `mixed_bfloat16`, exact to its last digits
+    on a GPU too, and up to activations of 1e30, whose squares float32 does not hold. A NaN or
+    infinity reaches its window alone. On a CPU, TensorFlow and PyTorch sum the windows by a product
+    with a banded matrix; elsewhere slices are summed. The gradient is written by hand: second
     derivatives through the layer are not to be relied on.
 
     Args:
@@ -159,33 +253,50 @@ class LocalResponseNormalization(_Normalization):
 
     def _normalized(self, x):
         alpha = self._alpha(self.size)
+        if not (alpha and self.beta):
+            return x * self.k**-self.beta
+        if not _product_is_faster(x):
+            return self._differentiable(x, alpha, self._sum_of_slices)
 
-        # The gradient by hand passes over the activations half as often as the automatic one.
+        if _WITHOUT_BRANCHES.get():
+            divisor = self.k + self._product_with_band(ops.square(x), alpha)
+            return x * _inverse_power(divisor, self.beta, finite=True)
+
+        # A product carries a NaN or an infinity, times zero, out of its window too: what is unusual
+        # is done again by slices.
         @ops.custom_gradient
         def normalized(x):
-            divisor = self.k + self._window_sum(ops.square(x), alpha)
-            scale = _inverse_power(divisor, self.beta)
-            y = x * scale
+            divisor = self.k + self._product_with_band(ops.square(x), alpha)
+            scale = _inverse_power(divisor, self.beta, finite=True)
+            usual = ops.sum(divisor) < _USUAL
+            y = ops.cond(
+                usual,
+                lambda: x * scale,
+                lambda: self._normalize(x, alpha, self._sum_of_slices)[0],
+            )
 
             def gradient(*args, upstream=None):
                 g = args[0] if upstream is None else upstream
                 # Channel i is in the window of channel j where j is in the mirrored window of i.
-                factor = -2 * alpha * self.beta
-                return g * scale + x * self._window_sum(g * y / divisor, factor, mirrored=True)
+                sums = self._product_with_band(g * y / divisor, -2 * alpha * self.beta, True)
+                return ops.cond(
+                    ops.logical_and(usual, ops.isfinite(ops.sum(sums))),
+                    lambda: g * scale + x * sums,
+                    lambda: self._normalize(x, alpha, self._sum_of_slices)[1](g),
+                )
 
             return y, gradient
 
         return normalized(x)
 
-    def _window_sum(self, x, factor, mirrored=False):
-        """`factor` times the sum over each channel's window, of `(positions, channels)`."""
+    def _sum_of_slices(self, x, mirrored):
+        padded = ops.pad(x, ((0, 0), self._reach(mirrored)))
+        return sum(padded[:, i : i + x.shape[-1]] for i in range(self.size))
+
+    def _product_with_band(self, x, factor, mirrored=False):
+        """`factor` times the sum over each channel's window, of finite `(positions, channels)`."""
         channels = x.shape[-1]
-        reach = self.size // 2, (self.size - 1) // 2
-        before, after = reach[::-1] if mirrored else reach
-        if keras.backend.backend() == "jax":
-            # XLA makes one pass of these; elsewhere each would be one, and a product is faster.
-            padded = ops.pad(x, ((0, 0), (before, after)))
-            return factor * sum(padded[:, i : i + channels] for i in range(self.size))
+        before, after = self._reach(mirrored)
         # Of a wide band nearly all is zero: oneDNN is then faster by blocks of 32 channels.
         in_blocks = keras.backend.backend() == "tensorflow" and channels > 128 and not channels % 32
         block, margin = (32, self.size // 2) if in_blocks else (channels, 0)
@@ -254,20 +365,22 @@ class WithinMapNormalization(_Normalization):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):
-        before, after = self.size // 2, (self.size - 1) // 2
-        x = self._full_precision(inputs)
-        squares = ops.square(x)
+        x, alpha = self._full_precision(inputs), self._alpha(self.size**2)
+        if alpha and self.beta:
+            y = self._differentiable(x, alpha, self._pooled)
+        else:
+            y = x * self.k**-self.beta
+        return ops.cast(y, self.compute_dtype)
+
+    def _pooled(self, x, mirrored):
         first = self.data_format == "channels_first"
         if first:  # TensorFlow pools channels_last only on a CPU
-            squares = ops.moveaxis(squares, 1, -1)
+            x = ops.moveaxis(x, 1, -1)
         # "same" pooling divides by the elements inside the map; padding by hand keeps the sum.
-        padded = ops.pad(squares, [(0, 0), (before, after), (before, after), (0, 0)])
-        mean = ops.average_pool(padded, self.size, 1, "valid", "channels_last")
-        total = mean * self.size**2
-        if first:
-            total = ops.moveaxis(total, -1, 1)
-        scale = _inverse_power(self.k + self._alpha(self.size**2) * total, self.beta)
-        return ops.cast(x * scale, self.compute_dtype)
+        reach = self._reach(mirrored)
+        padded = ops.pad(x, [(0, 0), reach, reach, (0, 0)])
+        total = ops.average_pool(padded, self.size, 1, "valid", "channels_last") * self.size**2
+        return ops.moveaxis(total, -1, 1) if first else total
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

@@ -5,6 +5,9 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,3 +75,32 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], texts: in
     """
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
+
+
+def run_apart(module: str, argv: Sequence[str], parts: Sequence[str], jobs: int) -> None:
+    """Runs a script once for each of its parts, `--one PART`, some at the same time.
+
+    TensorFlow takes of a GPU's memory only what each needs.
+
+    Args:
+        module: of the script.
+        argv: its own arguments.
+        parts: their names.
+        jobs: how many at the same time.
+    """
+    waiting, running = list(parts), []
+    environment = {**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    while waiting or running:
+        running = [process for process in running if process.poll() is None]
+        if waiting and len(running) < jobs:
+            command = [sys.executable, "-m", module, *argv, "--one", waiting.pop(0)]
+            running.append(subprocess.Popen(command, env=environment))
+        time.sleep(0.2)
+
+
+def joined(folder: Path, parts: Sequence[str], path: Path) -> Path:
+    """Joins the lines that the parts of a script wrote, `folder/PART.jsonl`, to one file."""
+    files = [folder / f"{part}.jsonl" for part in parts]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
+    path.write_text("".join(texts), encoding="utf-8")
+    return path

@@ -14,6 +14,7 @@ from typing import Any
 from alexnet_keras import AlexNet
 from alexnet_keras.devices import communication
 from benchmarks.common import RESULTS, markdown_table
+from benchmarks.gpu import figures, speed
 from benchmarks.speed.training import step_operations
 
 PICTURES, EPOCHS = 1_281_167, 90
@@ -115,6 +116,18 @@ def rates_of_a_core() -> list[float]:
     return [statistics.median(results[name]["rates"]) / cores for name in names]
 
 
+def measured_on_a_gpu() -> list[str]:
+    """A line on the training step that `make gpu` measured on one GPU, if its results are kept."""
+    path = RESULTS / figures.FILE
+    kept = figures.read_figures(path) if path.exists() else []
+    return [
+        f"- Measured on one {figure.device} by `make gpu`: {figure.value:,.0f} images/s of a "
+        f"{figure.name}, in batches of {figure.settings['batch_size']}."
+        for figure in kept
+        if figure.name == f"training step: {speed.OURS}"
+    ]
+
+
 def main() -> None:
     model, operations, cores = AlexNet(), step_operations(227, 1.0, 1000), rates_of_a_core()
     head = "GPUs, gradients|batch|steps an epoch|MB within a node|MB between nodes|computation, ms"
@@ -137,6 +150,7 @@ def main() -> None:
         f"within a node of {NODE}, {BETWEEN / 1e9:g} GB/s between nodes.",
         f"- Measured: a CPU core feeds {cores[0]:,.0f} images/s from originals, {cores[1]:,.0f} "
         "from prepared records.",
+        *measured_on_a_gpu(),
         f"- {PICTURES:,} training pictures take about {PICTURES * ORIGINAL_BYTES / 1e9:,.0f} "
         f"GB on disk as originals, {PICTURES * PREPARED_BYTES / 1e9:,.0f} GB prepared.",
         "- Over 8 GPUs the mixture moves no more bytes than an all-reduce of all gradients up to a "

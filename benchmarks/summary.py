@@ -1,10 +1,12 @@
 """Writes `results/README.md` from the result files: `python -m benchmarks.summary`."""
 
+import argparse
 import json
 from pathlib import Path
 
 from benchmarks.claims import precision
 from benchmarks.common import RESULTS
+from benchmarks.gpu import figures
 from benchmarks.speed.harness import about_run, saved_tables
 
 COMMANDS = {
@@ -40,8 +42,20 @@ def summary(folder: Path) -> str:
             lines += ["", f"### {title}", "", text]
         if path.with_suffix(".png").exists():
             lines += ["", f"![{name}]({name}.png)"]
+    path = folder / figures.FILE
+    if path.exists():
+        lines += ["", "## `make gpu`", "", "By part, device and date; medians of several rounds."]
+        for title, text in figures.page(figures.read_figures(path)).items():
+            lines += ["", f"### {title}", "", text]
     return "\n".join(lines) + "\n"
 
 
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="of the result files")
+    folder = parser.parse_args(argv).folder
+    (folder / "README.md").write_text(summary(folder), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    (RESULTS / "README.md").write_text(summary(RESULTS), encoding="utf-8")
+    main()

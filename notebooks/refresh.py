@@ -43,15 +43,7 @@ def main() -> int:
     for path in arguments.notebooks or sorted(HERE.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         exercises = fill_in_solutions(notebook) if arguments.solutions else []
-        started = time.perf_counter()
-        nbclient.NotebookClient(
-            notebook,
-            timeout=arguments.timeout,
-            coalesce_streams=True,
-            record_timing=False,
-            resources={"metadata": {"path": str(path.parent)}},
-        ).execute()
-        seconds = time.perf_counter() - started
+        seconds = execute(notebook, path.parent, arguments.timeout)
         if arguments.solutions:
             wrong = [cell.source for cell in exercises if "Correct." not in str(cell.outputs)]
             print(f"{path.name}: {len(exercises)} solutions, {len(wrong)} of them wrong")
@@ -66,6 +58,31 @@ def main() -> int:
             failed = True
         print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
     return int(failed)
+
+
+def execute(notebook: Any, folder: Path, timeout: int) -> float:
+    """Runs a notebook.
+
+    Args:
+        notebook: an `nbformat` notebook; its outputs are changed in place.
+        folder: in which the kernel starts.
+        timeout: seconds that a cell may take.
+
+    Returns:
+        The seconds that it took.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell fails; the outputs up to it are there.
+    """
+    started = time.perf_counter()
+    nbclient.NotebookClient(
+        notebook,
+        timeout=timeout,
+        coalesce_streams=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
+    return time.perf_counter() - started
 
 
 def fill_in_solutions(notebook: Any) -> list[Any]:

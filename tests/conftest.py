@@ -39,6 +39,13 @@ def make_folder(tmp_path, write_pictures):
     return make
 
 
+def without_times(log):
+    """What `Run.log` gives of a run but its times, which are never twice the same."""
+    from alexnet_keras.training.timing import COLUMNS
+
+    return {name: column for name, column in log.items() if name not in COLUMNS}
+
+
 @contextlib.contextmanager
 def one_process(folder):
     """Holds a folder that only one of the processes can make at a time."""

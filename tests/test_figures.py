@@ -103,7 +103,10 @@ def test_one_sentence_without_a_font(tmp_path):
 
 
 def test_other_warnings_are_passed_on(tmp_path):
+    def draw(renderer):
+        warnings.warn("of a part", stacklevel=1)
+
     figure = Figure()
-    figure.subplots().set_title("title").draw = lambda renderer: warnings.warn("of a part")
+    figure.subplots().title.draw = draw
     with pytest.warns(UserWarning, match="of a part"):
         figure.savefig(tmp_path / "figure.png")

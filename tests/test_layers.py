@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from alexnet_keras import layers
 from alexnet_keras.layers import (
     GroupedConv2D,
     LocalResponseNormalization,
@@ -74,6 +75,146 @@ def test_lrn_equals_loops(x, size, k, alpha, beta, divide, groups):
     # JAX and PyTorch take the numbers in float32.
     rtol, atol = (1e-12, 1e-300) if keras.backend.backend() == "tensorflow" else (1e-5, 1e-30)
     np.testing.assert_allclose(layer(x), expected, rtol=rtol, atol=atol)
+
+
+@pytest.fixture(params=["this machine's", "a GPU's"])
+def way(request, monkeypatch):
+    """The sums as they are done here, and as they are done on a GPU."""
+    if request.param == "a GPU's":
+        monkeypatch.setattr(layers, "_product_is_faster", lambda x: False)
+
+
+def value_and_gradient(layer, x, g):
+    """Of float32, through `keras.ops` alone, on each backend."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        y, gradient = jax.vjp(layer, jax.numpy.asarray(x))
+        return np.asarray(y), np.asarray(gradient(jax.numpy.asarray(g))[0])
+    if backend == "torch":
+        import torch
+
+        with torch.enable_grad():
+            x = torch.tensor(x, requires_grad=True)
+            y = layer(x)
+            y.backward(torch.tensor(g))
+        return y.detach().numpy(), x.grad.numpy()
+    with tf.GradientTape() as tape:
+        x = tf.constant(x)
+        tape.watch(x)
+        y = layer(x)
+    return y.numpy(), tape.gradient(y, x, output_gradients=tf.constant(g)).numpy()
+
+
+def reference(x, g, kind, size=5, k=2.0, alpha=1e-4, beta=0.75):
+    """Both layers' formula and its gradient in float64, for windows as matrices."""
+    x, g = x.astype("float64"), g.astype("float64")
+
+    def reach(n):
+        i, j = np.mgrid[:n, :n]
+        return (j >= i - size // 2) & (j <= i + (size - 1) // 2)
+
+    if kind is LocalResponseNormalization:
+        windows = [np.flatnonzero(row) for row in reach(x.shape[-1])]
+        total = np.stack([(x[..., w] ** 2).sum(-1) for w in windows], -1)
+        divisor = k + alpha * total
+        with np.errstate(all="ignore"):
+            y = x / divisor**beta
+            inner = g * x * divisor ** (-beta - 1)
+        back = [np.flatnonzero(column) for column in reach(x.shape[-1]).T]
+        share = np.stack([inner[..., w].sum(-1) for w in back], -1)
+    else:
+        rows, columns = reach(x.shape[1]), reach(x.shape[2])
+
+        def summed(v, rows, columns):
+            out = np.empty_like(v)
+            for i, j in np.ndindex(v.shape[1:3]):
+                out[:, i, j] = v[:, rows[i]][:, :, columns[j]].sum((1, 2))
+            return out
+
+        divisor = k + alpha * summed(x**2, rows, columns)
+        with np.errstate(all="ignore"):
+            y = x / divisor**beta
+            inner = g * x * divisor ** (-beta - 1)
+        share = summed(inner, rows.T, columns.T)
+    with np.errstate(all="ignore"):
+        return y, g * divisor**-beta - 2 * alpha * beta * x * share
+
+
+def require_close(received, expected, rtol):
+    """Where the expected is finite; what float32 cannot hold with all its digits counts as zero."""
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(received), finite)
+    np.testing.assert_allclose(received[finite], expected[finite], rtol=rtol, atol=1e-33)
+
+
+BOTH = pytest.mark.parametrize("kind", [LocalResponseNormalization, WithinMapNormalization])
+ALEXNET = {"k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_size": False}
+
+
+@BOTH
+@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("scale", [1e-10, 1.0, 1e3, 1e16, 1e19, 1e25, 1e30])
+def test_value_and_gradient_equal_float64(kind, size, scale, way):
+    x = random_maps(2, 5, 6, 9, scale=scale)
+    g = np.random.default_rng(1).standard_normal(x.shape).astype("float32")
+    y, gradient = value_and_gradient(kind(size, **ALEXNET), x, g)
+    expected, expected_gradient = reference(x, g, kind, size)
+    require_close(y, expected, 2e-6)
+    # Where its two parts cancel, digits are lost.
+    tolerance = 1e-5 * np.abs(expected_gradient).mean() + 1e-33
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=tolerance)
+
+
+@BOTH
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("channels", [9, 160])
+def test_one_wild_activation_reaches_its_window_alone(kind, bad, channels, way):
+    if kind is WithinMapNormalization and channels == 160:
+        pytest.skip("its windows do not reach along the channels")
+    x = random_maps(2, 7, 7, channels, scale=3.0)
+    x[0, 3, 3, 4] = bad
+    g = np.ones_like(x)
+    y, gradient = value_and_gradient(kind(**ALEXNET), x, g)
+    expected, expected_gradient = reference(x, g, kind)
+    assert np.isnan(y).sum() == np.isnan(expected).sum() <= 25
+    require_close(y, expected, 2e-6)
+    finite = np.isfinite(expected_gradient)
+    assert not finite.all() or bad == 1e30
+    np.testing.assert_allclose(gradient[finite], expected_gradient[finite], rtol=1e-4, atol=1e-6)
+
+
+@BOTH
+def test_large_activations_in_bfloat16(kind, way):
+    x = keras.ops.cast(random_maps(2, 5, 6, 9, scale=1e25), "bfloat16")
+    y = keras.ops.cast(kind(**ALEXNET, dtype="mixed_bfloat16")(x), "float32")
+    x = keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
+    expected, _ = reference(x, np.ones_like(x), kind)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(y), expected, rtol=2**-8)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_wild_activations_in_a_graph(compiled, way):
+    layer = LocalResponseNormalization()
+    in_graph = tf.function(
+        lambda x, g: value_and_gradient_in_graph(layer, x, g), jit_compile=compiled
+    )
+    for bad in (1.0, np.nan, 1e25):
+        x = random_maps(6, 160)
+        x[2, 7] = bad
+        y, gradient = in_graph(x, np.ones_like(x))
+        expected, expected_gradient = value_and_gradient(layer, x, np.ones_like(x))
+        np.testing.assert_allclose(y, expected, rtol=2e-6)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-7)
+
+
+def value_and_gradient_in_graph(layer, x, g):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+    return y, tape.gradient(y, x, output_gradients=g)
 
 
 def test_lrn_of_zeros_is_zero():

@@ -108,6 +108,7 @@ def _train(arguments) -> None:
 
     how = {
         "devices": _values(Devices, arguments),
+        "checkpoint_seconds": arguments.checkpoint_seconds,
         "checkpoint_steps": arguments.checkpoint_steps,
         "verbose": 1 if sys.stdout.isatty() else 2,
     }

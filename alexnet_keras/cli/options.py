@@ -8,7 +8,7 @@ from typing import get_args
 
 import docstring_parser
 
-from alexnet_keras.common import EMBEDDED, __version__
+from alexnet_keras.common import __version__, packaged_runs
 from alexnet_keras.configuration import Devices, TrainingConfig, choices
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -38,7 +38,7 @@ _NETWORK = ("variant", "width", "image_size", "activation", "normalization", "co
 _NETWORK += ("overlapping", "dropout")
 _START = ("initialization", "seed", "from_weights", "freeze", "transfer_rate")
 _RECIPE = ("epochs", "batch_size", "learning_rate", "rate_rule", "momentum", "weight_decay")
-_RECIPE += ("schedule", "patience", "precision", "deterministic")
+_RECIPE += ("schedule", "patience", "precision", "deterministic", "jit_compile")
 _AUGMENTATION = ("crop", "mirror", "color_noise", "mean")
 _ABLATION = ("width", "image_size", "epochs", "batch_size", "learning_rate", "schedule")
 
@@ -61,7 +61,7 @@ def _add_fields(parser, title, kind, names=None, **defaults):
             how |= {"choices": allowed, "type": type(allowed[0])}
             if len(allowed) > 8:  # too many for the line of usage
                 how |= {"metavar": "NAME", "help": f"{text}: {', '.join(allowed)}"}
-        elif field.type is bool:
+        elif bool in (field.type, *get_args(field.type)):
             how["action"] = argparse.BooleanOptionalAction
         elif plain:
             how["type"] = plain
@@ -112,10 +112,15 @@ def parser(
         _add_fields(train, title, TrainingConfig, names)
     _add_fields(train, "devices", Devices)
     train.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=60.0,
+        help="from one checkpoint to the next",
+    )
+    train.add_argument(
         "--checkpoint-steps",
         type=_positive,
-        default=500,
-        help="steps between checkpoints within an epoch",
+        help="a checkpoint after so many steps of an epoch, and after each, in the place of that",
     )
     folder = train.add_argument_group("folder").add_mutually_exclusive_group()
     folder.add_argument(
@@ -151,7 +156,7 @@ def parser(
         "--out", type=Path, required=True, help="folder, new or left by a call that was cut off"
     )
 
-    a_run = f"folder that train wrote; {EMBEDDED} for the trained network of the package"
+    a_run = f"folder that train wrote, or a network of the package: {', '.join(packaged_runs())}"
     evaluate = command("evaluate", "evaluate a run on one of its splits")
     evaluate.add_argument("run", type=Path, help=a_run)
     evaluate.add_argument(

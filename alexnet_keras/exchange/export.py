@@ -15,7 +15,11 @@ import tensorflow as tf
 
 from alexnet_keras.common import check_choice, write_file
 from alexnet_keras.exchange.exported import import_optional, open_exported
-from alexnet_keras.layers import LocalResponseNormalization, WithinMapNormalization
+from alexnet_keras.layers import (
+    LocalResponseNormalization,
+    WithinMapNormalization,
+    without_branches,
+)
 from alexnet_keras.pictures import (
     decode_by_tensorflow,
     decode_image,
@@ -98,14 +102,15 @@ def export_model(model_or_run: keras.Model | Run, path: str | Path, format: str)
     name = "probabilities" if run else "outputs"
 
     def write(partial):
-        if format == "keras":
-            model.save(partial)
-        elif format == "saved_model":
-            _write_saved_model(model, name, partial, run)
-        elif format == "onnx":
-            _write_onnx(model, name, partial)
-        else:
-            partial.write_bytes(_litert(model, name, run if format == "litert_int8" else None))
+        with without_branches():
+            if format == "keras":
+                model.save(partial)
+            elif format == "saved_model":
+                _write_saved_model(model, name, partial, run)
+            elif format == "onnx":
+                _write_onnx(model, name, partial)
+            else:
+                partial.write_bytes(_litert(model, name, run if format == "litert_int8" else None))
         _require_agreement(partial, model, np.inf if format == "litert_int8" else TOLERANCE)
 
     (_write_folder if format == "saved_model" else write_file)(path, write)

@@ -62,7 +62,7 @@ def ablate(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     conditions: Sequence[str] = tuple(CONDITIONS),
-    checkpoint_steps: int = 500,
+    checkpoint_seconds: float = 60.0,
     verbose: bool = True,
 ) -> list[Result]:
     """Trains the base and each condition with each seed, one run after another.
@@ -75,7 +75,7 @@ def ablate(
         base: the network with all the ideas, and the recipe; its seed does not count.
         out: folder of the results.
         seeds, conditions: which runs.
-        checkpoint_steps: as for `train`.
+        checkpoint_seconds: as for `train`.
         verbose: whether a line is printed for each run.
 
     Returns:
@@ -123,7 +123,7 @@ def ablate(
             folder = out / "runs" / f"{name}-{seed}"
             if (name, seed) not in done:
                 config = dataclasses.replace(configs[name], seed=seed)
-                result = _run(name, config, folder, checkpoint_steps)
+                result = _run(name, config, folder, checkpoint_seconds)
                 append_line(out / RESULTS, result)
                 results.append(result)
                 if verbose:
@@ -136,8 +136,8 @@ def ablate(
     return results
 
 
-def _run(name: str, config: TrainingConfig, folder: Path, checkpoint_steps: int) -> Result:
-    how = {"checkpoint_steps": checkpoint_steps, "verbose": 0}
+def _run(name: str, config: TrainingConfig, folder: Path, checkpoint_seconds: float) -> Result:
+    how = {"checkpoint_seconds": checkpoint_seconds, "verbose": 0}
     if (folder / "config.json").exists():
         _require_same(dataclasses.asdict(read_config(folder)[0]), config, folder)
         run = resume(folder, **how)

@@ -13,6 +13,9 @@ from alexnet_keras.pictures.augmentation import (
 )
 from alexnet_keras.pictures.batches import (
     Share,
+    byte_batches,
+    color_offsets,
+    colored,
     evaluation_batches,
     evaluation_transform,
     training_batches,
@@ -22,6 +25,7 @@ from alexnet_keras.pictures.decoding import decode_by_tensorflow, decode_image
 from alexnet_keras.pictures.folders import EXTENSIONS, HELD_OUT, picture_files
 from alexnet_keras.pictures.opening import CHECKSUMS, MANIFEST, is_folder, open_dataset
 from alexnet_keras.pictures.records import write_records
+from alexnet_keras.pictures.squares import MOST_BYTES, Squares, byte_square, training_squares
 
 __all__ = [
     "CHECKSUMS",
@@ -31,10 +35,16 @@ __all__ = [
     "IMAGENET_STATISTICS",
     "ImageDataset",
     "MANIFEST",
+    "MOST_BYTES",
     "SHUFFLE_CHUNK",
     "Share",
+    "Squares",
+    "byte_batches",
+    "byte_square",
     "central_square",
+    "color_offsets",
     "color_statistics",
+    "colored",
     "crop_of_square",
     "decode_by_tensorflow",
     "decode_image",
@@ -47,6 +57,7 @@ __all__ = [
     "square_side",
     "ten_views",
     "training_batches",
+    "training_squares",
     "undecodable",
     "write_records",
 ]

@@ -204,7 +204,8 @@ def crop_of_square(encoded: tf.Tensor, image_size: int, position: tf.Tensor) -> 
 
     Of a JPEG file, unless it is too small, only the crop is decoded and scaled. It then begins at
     a pixel of the file, not of the scaled square, and is about one pixel of the square at most from
-    the same crop of `central_square`, whose own size is rounded, too.
+    the same crop of `central_square`, whose own size is rounded, too. That is the quicker way for
+    large pictures that are read once; training's crops are of squares that can be kept (`Squares`).
 
     Args:
         encoded: scalar string, the bytes of the file.

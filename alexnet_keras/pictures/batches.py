@@ -13,12 +13,12 @@ from alexnet_keras.configuration import Augmentation
 from alexnet_keras.pictures.augmentation import (
     ColorStatistics,
     central_square,
-    crop_of_square,
     square_side,
     ten_views,
 )
 from alexnet_keras.pictures.dataset import ImageDataset
 from alexnet_keras.pictures.decoding import decode_image
+from alexnet_keras.pictures.squares import Squares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +88,8 @@ def training_batches(
     number of threads; `first_epoch` and `first_step` start as if so many epochs, and batches of the
     next one, had been drawn.
 
+    They are `byte_batches`, of which `colored` makes pictures as the network takes them.
+
     Args:
         dataset: its training split is read.
         statistics: of the same data, from `color_statistics`.
@@ -114,31 +116,83 @@ def training_batches(
     >>> images.shape, labels.shape
     ((32, 128, 128, 3), (32,))
     """
-    # By rows: adding along an axis of three numbers is slow.
-    row = 3 * image_size
     subtracted = statistics.subtracted(image_size)
-    subtracted = np.resize(subtracted, row if subtracted.ndim == 1 else (image_size, row))
+    batches = byte_batches(
+        Squares(dataset, "train", square_side(image_size)),
+        statistics,
+        image_size=image_size,
+        batch_size=batch_size,
+        seed=seed,
+        augmentation=augmentation,
+        first_epoch=first_epoch,
+        first_step=first_step,
+        share=share,
+    )
+
+    def as_floats(pictures, *others):
+        images, offsets = pictures
+        return colored(tf.cast(images, tf.float32), offsets, subtracted), *others
+
+    return batches.map(as_floats, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def byte_batches(
+    squares: Squares,
+    statistics: ColorStatistics,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation = Augmentation(),
+    first_epoch: int = 0,
+    first_step: int = 0,
+    share: Share | None = None,
+) -> tf.data.Dataset:
+    """As `training_batches`, but the pictures are bytes, a quarter of what has to cross to a
+    device, and each comes with the colour that is to be added to it there.
+
+    Crops are cut from the central squares as `byte_square` rounds them.
+
+    Args:
+        squares: of the training split, as from `training_squares`.
+        others: as for `training_batches`.
+
+    Returns:
+        A `tf.data.Dataset` of `((images, offsets), labels)`: uint8 `(batch, image_size, image_size,
+        3)`, float32 `(batch, 3)` and int64 `(batch,)`; of a share with weights, float32 `(batch,)`.
+
+    Example:
+
+    >>> from alexnet_keras import load_run
+    >>> from alexnet_keras.pictures import training_squares
+    >>> run = load_run()
+    >>> squares = training_squares(run.open_dataset(), image_size=128)
+    >>> batches = byte_batches(squares, run.statistics, image_size=128, batch_size=32, seed=0)
+    >>> (images, offsets), labels = next(batches.as_numpy_iterator())
+    >>> images.shape, images.dtype, offsets.shape
+    ((32, 128, 128, 3), dtype('uint8'), (32, 3))
+    """
     directions = color_directions(
         statistics.components, statistics.deviations, augmentation.color_noise
     )
-    count = dataset.sizes["train"]
+    count = squares.dataset.sizes["train"]
+    margin = squares.side - image_size
 
     def one_picture(place, example, *weight):
         key = tf.stack([tf.cast(seed, tf.int64), place])
         top, left, flip = tf.unstack(tf.random.stateless_uniform((3,), key))
         # Just above the middle, as in evaluation, where the margin is odd.
         position = tf.stack([top, left]) if augmentation.crop else tf.constant([0.4999, 0.4999])
-        image = crop_of_square(example["image"], image_size, position)
+        start = tf.cast(position * (margin + 1), tf.int32)
+        image = squares.crop(example["image"], start, image_size)
         if augmentation.mirror:
             image = tf.cond(flip < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-        noise = tf.random.stateless_normal((3,), key + tf.constant([1 << 32, 0], tf.int64))
-        offset = tf.linalg.matvec(directions, noise, transpose_a=True)
-        rows = tf.reshape(image, (image_size, row)) + (tf.tile(offset, [image_size]) - subtracted)
-        return tf.reshape(rows, (image_size, image_size, 3)), example["label"], *weight
+        normals = tf.random.stateless_normal((3,), key + tf.constant([1 << 32, 0], tf.int64))
+        return (image, color_offsets(directions, normals)), example["label"], *weight
 
     @tf.autograph.experimental.do_not_convert  # it warns of TensorFlow Datasets' decorators
     def one_epoch(epoch):
-        shuffled = dataset.shuffled("train", tf.stack([tf.cast(seed, tf.int64), epoch]))
+        shuffled = squares.shuffled(tf.stack([tf.cast(seed, tf.int64), epoch]))
         places = tf.data.Dataset.range(epoch * count, (epoch + 1) * count)
         drawn = tf.where(epoch == first_epoch, first_step * batch_size, 0)
         examples = tf.data.Dataset.zip((places, shuffled))
@@ -151,6 +205,46 @@ def training_batches(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int32").max)
     return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def color_offsets(directions: np.ndarray, normals: tf.Tensor) -> tf.Tensor:
+    """The colour that the paper's noise adds to every pixel of a picture.
+
+    Args:
+        directions: float32 `(3, 3)`, the principal components, one a row, each as long as the
+            standard deviation of the noise along it.
+        normals: float32 `(3,)`, normal at random, of standard deviation 1.
+
+    Returns:
+        float32 `(3,)`, RGB.
+
+    Example:
+
+    >>> import numpy as np
+    >>> color_offsets(2 * np.eye(3, dtype="float32"), np.array([1, -1, 0], "float32")).numpy()
+    array([ 2., -2.,  0.], dtype=float32)
+    """
+    return tf.linalg.matvec(directions, normals, transpose_a=True)
+
+
+def colored(images: Any, offsets: Any, subtracted: Any) -> Any:
+    """Pictures of any backend, with their colours added and the mean subtracted.
+
+    Args:
+        images: float32 `(batch, height, width, 3)`, 0 to 255.
+        offsets: float32 `(batch, 3)`.
+        subtracted: float32 `(3,)`, or `(height, width, 3)`.
+
+    Returns:
+        float32 of the shape of `images`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> colored(np.full((1, 1, 1, 3), 9.0), np.ones((1, 3)), np.array([1.0, 2.0, 3.0]))
+    array([[[[9., 8., 7.]]]])
+    """
+    return images + (offsets[:, None, None] - subtracted)
 
 
 def evaluation_batches(

@@ -62,6 +62,18 @@ class ImageDataset:
             split: name of the split.
             seed: two integers; they may be tensors inside a `tf.function`.
         """
+        return self._read(self.in_shuffled_order(split, self._records(split), seed))
+
+    def in_shuffled_order(
+        self, split: str, records: tf.data.Dataset, seed: tf.Tensor
+    ) -> tf.data.Dataset:
+        """Dictionaries with a `label`, one for each example of the split, as `shuffled` has them.
+
+        Args:
+            split: name of the split.
+            records: in its fixed order.
+            seed: two integers.
+        """
 
         def shuffled_chunk(chunk):
             order = tf.range(tf.shape(chunk["label"])[0])
@@ -70,7 +82,7 @@ class ImageDataset:
             return tf.data.Dataset.from_tensor_slices(chunk)
 
         size = max(1, self.sizes[split]) if self.in_files else SHUFFLE_CHUNK
-        return self._read(self._records(split).batch(size).flat_map(shuffled_chunk))
+        return records.batch(size).flat_map(shuffled_chunk)
 
     def examples_at(self, split: str, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The encoded examples at some places of the split's fixed order, as numpy scalars."""

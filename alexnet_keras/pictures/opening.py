@@ -15,6 +15,20 @@ MANIFEST, CHECKSUMS = "manifest.json", "SHA256SUMS"
 """What `write_records` keeps in its folder beside the data set: the first from the beginning, the
 second when all is done."""
 
+IMAGENETTE = {
+    "n01440764": "tench",
+    "n02102040": "English springer",
+    "n02979186": "cassette player",
+    "n03000684": "chain saw",
+    "n03028079": "church",
+    "n03394916": "French horn",
+    "n03417042": "garbage truck",
+    "n03425413": "gas pump",
+    "n03445777": "golf ball",
+    "n03888257": "parachute",
+}
+"""Names of the classes of Imagenette, for which TensorFlow Datasets has ImageNet's numbers."""
+
 
 def open_dataset(
     name: str | Path = EMBEDDED,
@@ -162,6 +176,6 @@ def _from_builder(name: str, builder: Any, validation_fraction: float) -> ImageD
         )
 
     sizes = {s: builder.info.splits[spec].num_examples for s, spec in splits.items()}
-    class_names = tuple(features[keys[1]].names)
+    class_names = tuple(IMAGENETTE.get(name, name) for name in features[keys[1]].names)
     fingerprint = f"{builder.info.full_name} {splits}"
     return ImageDataset(name, class_names, sizes, source, fingerprint=fingerprint)

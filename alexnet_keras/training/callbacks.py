@@ -1,8 +1,6 @@
 """What happens between epochs: the schedule, the models that are kept, and what is said."""
 
-import functools
 import math
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import DivergedError, write_file
+from alexnet_keras.common import DivergedError
 from alexnet_keras.configuration import DESCENDANTS, TrainingConfig
-from alexnet_keras.devices import without_distribution
 from alexnet_keras.training.checkpoint import CHECKPOINT
+from alexnet_keras.training.writing import first_not_finite
 
 
 class StuckLoss(keras.callbacks.Callback):
@@ -83,47 +81,27 @@ class StopDiverged(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.first_step + batch + 1
-        self._check(logs["loss"], f"step {step} of epoch {self.epoch + 1}")
+        if logs:  # the loss is the mean of the epoch: what was not finite once is not again
+            step = self.first_step + batch + 1
+            self._check(logs["loss"], f"step {step} of epoch {self.epoch + 1} or just before")
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs["val_loss"], f"the validation of epoch {epoch + 1}")
+        # Max pooling and ReLU can turn NaN into numbers: a finite loss does not tell all.
+        name = first_not_finite(self.model)
+        if name is not None:
+            self._stop("weights", f"NaN or infinity in {name} after epoch {epoch + 1}")
 
     def _check(self, loss, where):
         if not math.isfinite(loss):
-            kept = [name for name in ("last.keras", CHECKPOINT) if (self.out / name).exists()]
-            raise DivergedError(
-                f"The loss must stay finite. Received: {float(loss)} in {where}; try a smaller "
-                "`learning_rate`"
-                + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
-            )
+            self._stop("loss", f"{float(loss)} in {where}")
 
-
-class KeepModels(keras.callbacks.Callback):
-    """Keeps `last.keras`, and `best.keras` of the epoch with the best validation top-1.
-
-    Args:
-        out: the run's folder.
-        writes: whether this process writes; of several machines the others than the first keep the
-            best weights in memory instead.
-    """
-
-    def __init__(self, out: Path, writes: bool = True):
-        super().__init__()
-        self.out, self.writes = out, writes
-        self.best, self.weights = -1.0, None
-
-    def on_epoch_end(self, epoch, logs=None):
-        better = logs["val_top1"] > self.best
-        self.best = max(self.best, logs["val_top1"])
-        if not self.writes:
-            self.weights = self.model.get_weights() if better else self.weights
-            return
-        with without_distribution():
-            write_file(self.out / "last.keras", self.model.save)
-        if better:
-            copy = functools.partial(shutil.copyfile, self.out / "last.keras")
-            write_file(self.out / "best.keras", copy)
+    def _stop(self, what, received):
+        kept = [name for name in ("last.keras", CHECKPOINT) if (self.out / name).exists()]
+        raise DivergedError(
+            f"The {what} must stay finite. Received: {received}; try a smaller `learning_rate`"
+            + (f"; {' and '.join(kept)} in {self.out} are from before" if kept else "")
+        )
 
 
 class PaperPlateau(keras.callbacks.ReduceLROnPlateau):
@@ -143,25 +121,66 @@ class PaperPlateau(keras.callbacks.ReduceLROnPlateau):
             setattr(self, name, state[name])
 
 
+class SeldomReading(keras.callbacks.CallbackList):
+    """Callbacks that are told the metrics of the first step, of every 20th and of the last.
+
+    Keras's own list reads them after every step, and so has the device wait for the next one.
+    """
+
+    EVERY = 20
+
+    def on_train_batch_end(self, batch, logs=None):
+        read = batch == 0 or (batch + 1) % self.EVERY == 0 or batch + 1 == self.params["steps"]
+        super().on_train_batch_end(batch, logs if read else None)
+
+    def on_test_batch_end(self, batch, logs=None):
+        super().on_test_batch_end(batch)
+
+
+class CompilingTime(keras.callbacks.Callback):
+    """Says once how long the first step took, where XLA compiles it."""
+
+    def __init__(self):
+        super().__init__()
+        self.started, self.said = None, False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.started is None:
+            self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.said and self.model.jit_compile:
+            seconds = time.perf_counter() - self.started
+            print(f"\nThe first step, which XLA compiled, took {seconds:.1f} s.", file=sys.stderr)
+        self.said = True
+
+
 class ImagesPerSecond(keras.callbacks.Callback):
-    """Adds the images a second to what the callbacks behind it log."""
+    """Adds the images a second to what the callbacks behind it log.
+
+    The clock is stopped where the metrics are told, for which the device has been waited for.
+    """
 
     def __init__(self, images: int):
         super().__init__()
-        self.images, self.steps, self.seconds = images, 0, 0.0
+        self.images = images
 
     def on_epoch_begin(self, epoch, logs=None):
         self.steps, self.seconds = 0, 0.0
+        self.unread, self.started = 0, None
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.started = time.perf_counter()
+        if self.started is None:
+            self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        self.unread += 1
+        if not logs:
+            return
         if batch:  # the first waits for the graph to be compiled
-            self.steps, self.seconds = self.steps + 1, self.seconds + self._passed()
-
-    def _passed(self):
-        return time.perf_counter() - self.started
+            self.seconds += time.perf_counter() - self.started
+            self.steps += self.unread
+        self.unread, self.started = 0, None
 
     def on_epoch_end(self, epoch, logs=None):
         if self.seconds:

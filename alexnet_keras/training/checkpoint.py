@@ -4,8 +4,11 @@ Keras's `BackupAndRestore` keeps the weights and the optimizer, but begins the e
 the metrics so far and the callbacks' states, and by default writes over the only copy.
 """
 
+import contextlib
+import functools
 import json
 import math
+import os
 import shutil
 import signal
 import threading
@@ -18,7 +21,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from alexnet_keras.common import DivergedError, Interrupted, RunError, write_file
+from alexnet_keras.common import Interrupted, RunError, write_file
+from alexnet_keras.training.writing import (
+    BackgroundWriter,
+    Interval,
+    ModelFiles,
+    host_copy,
+    require_finite,
+    state_variables,
+)
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the file in the run's folder."""
@@ -26,15 +37,9 @@ CHECKPOINT = "checkpoint.npz"
 _FORMAT = 1
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Weights, states of random generators, optimizer and metrics, each once, in a fixed order."""
-    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return list({id(variable): variable for variable in every}.values())
-
-
 def state_bytes(model: keras.Model) -> int:
     """Size of a checkpoint of a compiled model whose optimizer is built, in bytes."""
-    return sum(4 * math.prod(variable.shape) for variable in _variables(model))  # all of 32 bits
+    return sum(4 * math.prod(x.shape) for x in state_variables(model))  # all of 32 bits
 
 
 def require_room(model: keras.Model, folder: Path) -> None:
@@ -53,25 +58,20 @@ def require_room(model: keras.Model, folder: Path) -> None:
         )
 
 
-def save_state(path: Path, model: keras.Model, about: dict[str, Any]) -> None:
+def save_state(path: Path, values: list[np.ndarray], about: dict[str, Any]) -> None:
     """Writes the values of all variables, and a dictionary for JSON, into one file.
 
     The file that was there before is replaced when the new one is whole.
 
+    Args:
+        path: of the file.
+        values: from `host_copy`.
+        about: what else is to be kept.
+
     Raises:
-        DivergedError: if a value is not finite; nothing is written.
         OSError: if it cannot be written, as on a full disk; the file before is left.
     """
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
-    arrays = {}
-    for i, variable in enumerate(_variables(model)):
-        arrays[f"{i:05}"] = value = keras.ops.convert_to_numpy(variable)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise DivergedError(
-                "The weights must stay finite. Received: NaN or infinity in "
-                f"{variable.path}; try a smaller `learning_rate`"
-            )
+    arrays = {f"{i:05}": value for i, value in enumerate(values)}
     text = json.dumps({"format": _FORMAT, **about})
     arrays["about"] = np.frombuffer(text.encode(), "uint8")
 
@@ -95,7 +95,7 @@ def load_state(path: Path, model: keras.Model) -> tuple[dict[str, Any], Callable
     Raises:
         RunError: if the file is not whole, not a checkpoint, or of another model.
     """
-    wanted = _variables(model)
+    wanted = state_variables(model)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
@@ -127,42 +127,71 @@ def load_state(path: Path, model: keras.Model) -> tuple[dict[str, Any], Callable
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes a checkpoint every so many steps and after every epoch; must be the last callback, and
-    its `restore` be called by the first one.
+    """Keeps the run on the disk: `last.keras`, `best.keras` of the epoch with the best validation
+    top-1, and the checkpoint; must be the last callback, and its `restore` be called by the first.
+
+    A thread writes, from copies of the weights. The checkpoint, which says how good the best are,
+    comes after those are on the disk, so that the files go together whenever it is killed.
 
     Args:
         folder: of the run.
-        steps: between two checkpoints within an epoch.
+        every: what comes between two checkpoints; there is one at the end in any case.
         steps_per_epoch: of a whole epoch.
+        epochs: of the whole run.
         states: functions that give what else is to be kept, by name, for JSON.
-        writes: whether this process writes; of several machines only the first does. A signal to
-            the others does not stop them, so that one to all leaves a checkpoint: when the first
-            has stopped, they cannot go on.
+        writes: whether this process writes; of several machines only the first does, and the others
+            keep the best weights in memory. A signal to the others does not stop them, so that one
+            to all leaves a checkpoint: when the first has stopped, they cannot go on.
     """
 
     def __init__(
         self,
         folder: Path,
-        steps: int,
+        every: Interval,
         steps_per_epoch: int,
+        epochs: int,
         states: dict[str, Callable[[], Any]],
         writes: bool = True,
     ):
         super().__init__()
-        self.folder, self.steps, self.steps_per_epoch = folder, steps, steps_per_epoch
-        self.states, self.writes = states, writes
+        self.folder, self.every, self.states, self.writes = folder, every, states, writes
+        self.steps_per_epoch, self.epochs = steps_per_epoch, epochs
         self.epoch, self.step = 0, 0
-        self.pending = None
+        self.best, self.best_weights = -1.0, None
+        self.unwritten = None  # the state of the best epoch, while the disk lacks it
+        self.wrote_models = False
+        self.pending, self.files = None, None
+        self.writer = BackgroundWriter()
         self.seconds, self.started = 0.0, time.perf_counter()
+        self.seconds_writing = 0.0
 
-    def begin(self, model: keras.Model) -> None:
-        """Writes a checkpoint of a model that has not been trained yet."""
+    @contextlib.contextmanager
+    def kept(self, model: keras.Model):
+        """Where the model is trained; at the end, also of an error, all that is due is written."""
         self.set_model(model)
-        self._save(0, 0)
+        if self.writes:
+            self.files = ModelFiles(model)
+        try:
+            yield
+            self._finish()
+        except BaseException as error:
+            try:
+                self._finish()
+            except Exception as another:
+                error.add_note(f"And while the run was written: {another}")
+            raise
+        finally:
+            self.writer.close()
+
+    def begin(self) -> None:
+        """Writes a checkpoint of a model that has not been trained yet."""
+        if self.writes:
+            self._save(0, 0, models=False)
 
     def resume(self, about: dict[str, Any], restore: Callable[[], None]) -> None:
         """Takes the position of a checkpoint; the values are given when training begins."""
         self.epoch, self.step, self.seconds = about["epoch"], about["step"], about["seconds"]
+        self.best = about["best"]
         self.pending = restore
 
     def total_seconds(self) -> float:
@@ -185,29 +214,84 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.step == self.steps_per_epoch:
+        if self.step == self.steps_per_epoch or not self.writes:
             return  # on_epoch_end keeps the state, after validation
-        stop = _STOP.number if self.writes else 0
-        if stop or self.step % self.steps == 0:
+        self.writer.check()
+        stop = _STOP.number
+        if stop or self.every.ended(self.writer, self.step):
             self._save(self.epoch, self.step)
-        if stop:
-            raise Interrupted(stop, self.folder)
+        self._stop(stop)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save(epoch + 1, 0)
-        if _STOP.number and self.writes:
-            raise Interrupted(_STOP.number, self.folder)
-
-    def _save(self, epoch, step):
+        better, values = logs["val_top1"] > self.best, None
+        self.best = max(self.best, logs["val_top1"])
         if not self.writes:
+            self.best_weights = self.model.get_weights() if better else self.best_weights
             return
+        self.writer.check()
+        if better:
+            with self._counted():
+                values = self.unwritten = host_copy(self.model)
+        stop, last = _STOP.number, epoch + 1 == self.epochs
+        if stop or last or not self.wrote_models or self.every.ended(self.writer):
+            self._save(epoch + 1, 0, values)
+        self._stop(stop)
+
+    def _stop(self, number):
+        if number:
+            self.writer.wait()
+            raise Interrupted(number, self.folder)
+
+    def _save(self, epoch, step, values=None, models=True):
         about = {
             "epoch": epoch,
             "step": step,
             "seconds": round(self.total_seconds(), 1),
+            "best": self.best,
             **{name: state() for name, state in self.states.items()},
         }
-        save_state(self.folder / CHECKPOINT, self.model, about)
+        with self._counted():
+            self.writer.wait()  # before there are more copies
+            values = host_copy(self.model) if values is None else values
+            best, self.unwritten = self.unwritten, None
+            self.writer.start(functools.partial(self._write, best, values, about, models))
+        self.wrote_models = models
+
+    def _write(self, best, values, about, models):
+        if best is not None and best is not values:
+            self._write_best(best)
+        require_finite(values, self.model)
+        if models:
+            self.files.save(self.folder / "last.keras", values)
+        if best is values:
+            write_file(self.folder / "best.keras", self._link_last)
+        save_state(self.folder / CHECKPOINT, values, about)
+
+    def _write_best(self, best):
+        require_finite(best, self.model)
+        self.files.save(self.folder / "best.keras", best)
+
+    def _link_last(self, path):
+        """A second name for the file `last.keras`, which is never changed, but replaced."""
+        path.unlink(missing_ok=True)
+        try:
+            os.link(self.folder / "last.keras", path)
+        except OSError:  # not all file systems can
+            shutil.copyfile(self.folder / "last.keras", path)
+
+    def _finish(self):
+        with self._counted():
+            best, self.unwritten = self.unwritten, None
+            self.writer.wait()
+            if best is not None:
+                self.writer.start(functools.partial(self._write_best, best))
+                self.writer.wait()
+
+    @contextlib.contextmanager
+    def _counted(self):
+        began = time.perf_counter()
+        yield
+        self.seconds_writing += time.perf_counter() - began
 
 
 class _Stop:

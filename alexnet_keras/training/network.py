@@ -8,6 +8,7 @@ import tensorflow as tf
 from alexnet_keras import descendants
 from alexnet_keras.alexnet import AlexNet
 from alexnet_keras.configuration import DESCENDANTS, PRECISIONS, TrainingConfig
+from alexnet_keras.devices import replica_count
 
 
 def build_model(config: TrainingConfig, classes: int) -> keras.Model:
@@ -46,25 +47,34 @@ def build_model(config: TrainingConfig, classes: int) -> keras.Model:
 def jit_compile(config: TrainingConfig, strategy: Any = None) -> bool | str:
     """What `keras.Model.compile` should be told of the name.
 
-    On a CPU XLA's convolutions are slower than TensorFlow's own, except in float16, which
-    TensorFlow has no fast code for.
+    XLA fuses what is memory-bound on a GPU. On a CPU its convolutions are slower than TensorFlow's
+    own, except in float16, which TensorFlow has no fast code for.
 
     Args:
         config: of a run; with `deterministic` Keras leaves XLA out.
-        strategy: `None` for one device. On several, XLA crashes with mixed precision
-            (Keras issue 21366).
+        strategy: `None` for one device.
+
+    Raises:
+        ValueError: if the configuration asks for XLA on several replicas of TensorFlow.
 
     Example:
 
-    >>> jit_compile(TrainingConfig(precision="bfloat16"))
-    False
+    >>> jit_compile(TrainingConfig(jit_compile=True))
+    True
     """
-    if keras.backend.backend() == "jax":
+    backend = keras.backend.backend()
+    # Keras compiles the step of all replicas as one, sums between them included: a
+    # MirroredStrategy of one runs, of two it fails in any precision (Keras issue 21366).
+    several = backend == "tensorflow" and replica_count(strategy) > 1
+    if config.jit_compile and several:
+        raise ValueError(
+            "`jit_compile` must not be True on several replicas of TensorFlow, which XLA does not "
+            f"compile. Received: True with {replica_count(strategy)} replicas"
+        )
+    if config.jit_compile is not None:
+        return config.jit_compile
+    if backend == "jax":
         return "auto"
-    return (
-        keras.backend.backend() == "tensorflow"
-        and config.precision == "float16"
-        and not config.deterministic
-        and strategy is None
-        and not tf.config.list_physical_devices("GPU")
-    )
+    if backend != "tensorflow" or several or config.deterministic:
+        return False
+    return config.precision == "float16" or bool(tf.config.list_physical_devices("GPU"))

@@ -9,10 +9,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from alexnet_keras.common import EMBEDDED, DataError, RunError, __version__, packaged_path
+from alexnet_keras.common import (
+    EMBEDDED,
+    DataError,
+    RunError,
+    __version__,
+    packaged_path,
+    packaged_runs,
+)
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.pictures import ColorStatistics, ImageDataset, open_dataset
 from alexnet_keras.training.network import jit_compile
+from alexnet_keras.training.writing import first_not_finite
 
 
 def versions() -> dict[str, str]:
@@ -144,30 +152,31 @@ def _damaged(path: Path, error: Exception) -> RunError:
 
 
 def is_packaged(folder: str | Path) -> bool:
-    """Whether it names the trained network that comes with the package, as it does the data.
+    """Whether it names a trained network that comes with the package, see `packaged_runs`.
 
     Example:
 
     >>> is_packaged("openclipart"), is_packaged("runs/small")
     (True, False)
     """
-    return str(folder) == EMBEDDED
+    return str(folder) in packaged_runs()
 
 
 def run_folder(folder: str | Path) -> Path:
-    return packaged_path(f"data/trained/{EMBEDDED}") if is_packaged(folder) else Path(folder)
+    return packaged_path(f"data/trained/{folder}") if is_packaged(folder) else Path(folder)
 
 
 def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
-    """Opens what `train` wrote, or the trained network that comes with the package.
+    """Opens what `train` wrote, or a trained network that comes with the package.
 
     Args:
-        folder: of the run; `None` or `"openclipart"` for that of `alexnet-keras train` which comes
-            with the package, and has the best weights alone.
+        folder: of the run, or the name of one that comes with the package (`data/trained/`) and has
+            the best weights alone; `None` for `"openclipart"`, that of `alexnet-keras train`.
         which: `"best"` or `"last"`.
 
     Raises:
-        RunError: if the folder does not hold a run, or one of its files is broken.
+        RunError: if the folder does not hold a run, one of its files is broken, or a weight is not
+            finite.
 
     Example:
 
@@ -185,7 +194,12 @@ def load_run(folder: str | Path | None = None, which: str = "best") -> Run:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
-    if config.precision == "float16":
+    bad = first_not_finite(model)
+    if bad is not None:
+        raise RunError(
+            f"{path.name} must hold finite weights. Received: {path} with NaN or infinity in {bad}"
+        )
+    if config.precision == "float16" or config.jit_compile is False:
         model.compile(jit_compile=jit_compile(config))
     statistics = read_statistics(folder, config)
     return Run(folder, config, class_names, statistics, model, fingerprint)

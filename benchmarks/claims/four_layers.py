@@ -9,7 +9,7 @@ less the mean colour and divided by the deviation of all their pixels, without a
 from benchmarks.common import argument_parser
 
 
-def four_layers(classes, width, activation="relu", alpha=None):
+def four_layers(classes, width, activation="relu", alpha=None, start="he_normal"):
     """The network, from scaled pixels to probabilities.
 
     Args:
@@ -17,6 +17,7 @@ def four_layers(classes, width, activation="relu", alpha=None):
         width: factor of the maps.
         activation: of the convolutions.
         alpha: of the response normalization behind the first two; `None` for none.
+        start: initializer of the convolutions, and of the dense layer unless it is He's.
     """
     import keras
 
@@ -24,7 +25,7 @@ def four_layers(classes, width, activation="relu", alpha=None):
 
     def conv(x, filters):
         filters = max(1, round(width * filters))
-        x = keras.layers.Conv2D(filters, 5, padding="same", kernel_initializer="he_normal")(x)
+        x = keras.layers.Conv2D(filters, 5, padding="same", kernel_initializer=start)(x)
         return keras.layers.Activation(activation)(x)
 
     def norm(x):  # size, k and beta as in cuda-convnet's layers-conv-local-11pct.cfg
@@ -36,7 +37,9 @@ def four_layers(classes, width, activation="relu", alpha=None):
     x = keras.layers.MaxPooling2D(3, 2, "same")(norm(conv(x, 32)))  # 16 x 16
     x = average(3, 2, "same")(norm(conv(x, 32)))  # 8 x 8
     x = average(3, 2, "same")(conv(x, 64))  # 4 x 4
-    x = keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(x))
+    last = "glorot_uniform" if start == "he_normal" else start
+    dense = keras.layers.Dense(classes, activation="softmax", kernel_initializer=last)
+    x = dense(keras.layers.Flatten()(x))
     return keras.Model(image, x)
 
 

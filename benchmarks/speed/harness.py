@@ -9,6 +9,7 @@ among them, became slower.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,78 @@ def measure(
     return results
 
 
+def measure_together(
+    contenders: Sequence[Contender],
+    *,
+    repetitions: int = 3,
+    seconds: float = 1.0,
+    limit: float = 600.0,
+) -> dict[str, list[float]]:
+    """Measures all contenders in rounds, each of them once a round.
+
+    For a GPU, where starting and compiling take far longer than measuring: those of the same
+    environment share a process, and all have warmed up before the first round.
+
+    Args:
+        contenders: the most important first.
+        repetitions: rounds.
+        seconds: that a measurement takes at least.
+        limit: seconds for all, of which a contender may warm up for a third. When a fifth is
+            left, no other is warmed up; at the end none is measured again.
+
+    Returns:
+        Units of work a second by name, one number a round. A contender that fails or takes too long
+        is named on stderr and left out; so are those whose process ends.
+    """
+    end = time.monotonic() + limit
+    rates: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        servers: dict[str, Callable[..., float]] = {}
+
+        def ask(contender, command, until):
+            home = json.dumps(contender.environment, sort_keys=True)
+            if home not in servers:
+                server = _server(contender.environment, seconds, None)
+                servers[home] = stack.enter_context(server)
+            patience = max(until - time.monotonic(), 0)
+            try:
+                return servers[home](contender, command, patience)
+            except (RuntimeError, ImportError) as error:
+                if isinstance(error, _EndedError):
+                    servers.pop(home)  # the next one gets a new process
+                lines = str(error).strip().splitlines()
+                print(f"{contender.name}: not measured ({lines[-1][:300]})", file=sys.stderr)
+                return None
+
+        for contender in contenders:
+            if end - time.monotonic() < limit / 5:
+                print(f"{contender.name}: not measured (no time was left)", file=sys.stderr)
+            elif ask(contender, "warm up", time.monotonic() + limit / 3) is not None:
+                rates[contender.name] = []
+        for _ in range(repetitions):
+            for contender in contenders:
+                if contender.name in rates and time.monotonic() < end:
+                    took = ask(contender, "measure", end)
+                    if took is None:
+                        del rates[contender.name]
+                    else:
+                        rates[contender.name].append(contender.work / took)
+    return {name: values for name, values in rates.items() if values}
+
+
+class _EndedError(RuntimeError):
+    """A contender's process is no more."""
+
+
 class _Clock:
     """Warms a contender up, finds how often it fits into the time, and measures it."""
 
     def __init__(self, contender: Contender, seconds: float):
-        self.contender, self.seconds, self.calls = contender, seconds, 1
+        self.contender, self.seconds, self.calls, self.run = contender, seconds, 1, None
 
     def __call__(self, command: str) -> float | int:
+        if command == "measure" and self.run is None:  # in a process that took another's place
+            self("warm up")
         if command == "warm up":
             self.run = self.contender.prepare(**self.contender.arguments)
             self.run()
@@ -140,14 +206,21 @@ def _in_here(contender, seconds, threads):
 
 @contextlib.contextmanager
 def _process(contender, seconds, threads) -> Iterator[Callable[[str], float]]:
+    with _server(contender.environment, seconds, threads) as ask:
+        yield functools.partial(ask, contender)
+
+
+@contextlib.contextmanager
+def _server(environment, seconds, threads) -> Iterator[Callable[..., float]]:
+    """A process of its own in which contenders warm up and are measured, as they are asked to."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, contender, seconds, threads))
+    process = context.Process(target=_serve, args=(there, seconds, threads))
     limits = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS") if threads else ()
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         **{name: str(threads) for name in limits},
-        **contender.environment,
+        **environment,
     }
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -157,15 +230,20 @@ def _process(contender, seconds, threads) -> Iterator[Callable[[str], float]]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
-    def ask(command):
-        here.send(command)
+    there.close()  # so that the end of the process is noticed
+
+    def ask(contender, command, patience=None):
         try:
+            here.send((contender, command))
+            if not here.poll(patience):
+                process.kill()
+                raise _EndedError(f"{contender.name} took longer than {patience:.0f} s")
             answer = here.recv()
-        except EOFError:
+        except (EOFError, OSError):
             process.join()
-            raise RuntimeError(
-                f"{contender.name} ended with exit code {process.exitcode}"
-            ) from None
+            raise _EndedError(f"{contender.name} ended with exit code {process.exitcode}") from None
+        if isinstance(answer, RuntimeError):
+            raise RuntimeError(f"{contender.name}:\n{answer}")
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -177,19 +255,21 @@ def _process(contender, seconds, threads) -> Iterator[Callable[[str], float]]:
         process.join()
 
 
-def _serve(connection, contender, seconds, threads):
+def _serve(connection, seconds, threads):
     if threads and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    clock = _Clock(contender, seconds)
+    clocks: dict[str, _Clock] = {}
     while True:
         try:
-            connection.send(clock(connection.recv()))
+            contender, command = connection.recv()
+            clock = clocks.setdefault(contender.name, _Clock(contender, seconds))
+            connection.send(clock(command))
         except ImportError as error:
             connection.send(ImportError(str(error)))
         except EOFError:
             return
         except Exception:
-            connection.send(RuntimeError(f"{contender.name}:\n{traceback.format_exc()}"))
+            connection.send(RuntimeError(traceback.format_exc()))
 
 
 def table(results: dict[str, Result], unit: str, scale: float = 1.0) -> str:

@@ -27,8 +27,11 @@ def _keras(model, batch_size, image_size):
     return lambda: model.predict_on_batch(images)
 
 
-def torch_model(autocast=False, compiled=False, device="cpu", **placed):
-    """The same in PyTorch, in `torch.inference_mode`; `placed` is for `peers.torch_network`."""
+def torch_model(autocast=False, compiled=False, device="cpu", steps=1, **placed):
+    """The same in PyTorch, in `torch.inference_mode`; `placed` is for `peers.torch_network`.
+
+    Of several `steps` only the last one's probabilities leave the device.
+    """
     import torch
 
     model, images, _ = peers.torch_network(device=device, **placed)
@@ -37,7 +40,9 @@ def torch_model(autocast=False, compiled=False, device="cpu", **placed):
 
     def run():
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=autocast):
-            return torch.softmax(forward(images), dim=1).float().cpu().numpy()
+            for _ in range(steps):
+                probabilities = torch.softmax(forward(images), dim=1)
+            return probabilities.float().cpu().numpy()
 
     return run
 

@@ -3,6 +3,8 @@
 Every contender scales the shorter side to 256 pixels, takes a random 227 x 227 crop of the central
 square, mirrors it at random, adds the paper's PCA colour noise and subtracts the mean colour. The
 pictures are 500 x 375 pixels, cut out of scikit-learn's two sample photographs.
+
+Other tables compare what `train` is fed with, of whole data sets, with what it was fed with before.
 """
 
 import functools
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine
+from benchmarks.speed import feed
 from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 
 SIZE, SIDE = 227, 256
@@ -193,6 +196,13 @@ def difference(folder: Path, pictures: int) -> tuple[float, float]:
 def main(argv: list[str] | None = None) -> None:
     parser = speed_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument(
+        "--feeds",
+        nargs="*",
+        default=["openclipart"],
+        choices=tuple(feed.SIZES),
+        help="data sets to feed from; TFDS_DATA_DIR is the folder of TensorFlow Datasets' own",
+    )
     args = parser.parse_args(argv)
     size = {
         "batches": 1 if args.miniature else 48,
@@ -223,6 +233,12 @@ def main(argv: list[str] | None = None) -> None:
         )
         apart, neighbours = difference(pictures, 2 if args.miniature else 64)
         mean_bytes = round(np.mean([os.path.getsize(path) for path in _files(pictures)]))
+    sections = {"Input pipeline": {"results": results, "unit": "images/s"}}
+    for data in args.feeds:
+        rivals = feed.contenders(data, size["batches"], size["batch_size"])
+        results = measure(*rivals, **measuring_options(args, seconds=0))
+        title = f"Feed of {data}, {feed.SIZES[data]} pixels"
+        sections[title] = {"results": results, "unit": "images/s"}
     settings = {
         "batch_size": size["batch_size"],
         "pictures": "500 x 375",
@@ -232,8 +248,7 @@ def main(argv: list[str] | None = None) -> None:
         "difference": f"{apart:.2f} of 255",
         "difference_of_neighbours": f"{neighbours:.2f} of 255",
     }
-    section = {"results": results, "unit": "images/s"}
-    report("pipeline", settings, {"Input pipeline": section}, args.out)
+    report("pipeline", settings, sections, args.out)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,16 @@ def package(batch_size, image_size, width, classes, precision="float32", jit=Fal
     )
 
 
-def obvious_keras(batch_size, image_size, width, classes):
-    """`Conv2D(groups=2)`, `tf.nn.local_response_normalization` and Keras's defaults."""
+def obvious_keras(batch_size, image_size, width, classes, jit=False):
+    """`Conv2D(groups=2)`, `tf.nn.local_response_normalization` and Keras's defaults.
+
+    Keras would choose XLA (`jit="auto"`), which is slower on a CPU for it as well.
+    """
     import keras
 
     model = peers.obvious_keras_alexnet(classes, width, image_size)
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9, weight_decay=0.0005)
-    # "auto" would choose XLA, which is slower on a CPU for it as well.
-    return keras_step(model, optimizer, False, *batch(batch_size, image_size, classes))
+    return keras_step(model, optimizer, jit, *batch(batch_size, image_size, classes))
 
 
 def keras_step(model, optimizer, jit, images, labels):
@@ -33,23 +35,29 @@ def keras_step(model, optimizer, jit, images, labels):
     return lambda: model.train_on_batch(images, labels)
 
 
-def torch_step(autocast=False, compiled=False, device="cpu", **placed):
-    """The same in PyTorch; `placed` is for `peers.torch_network`."""
+def torch_step(autocast=False, compiled=False, device="cpu", fused=None, steps=1, **placed):
+    """The same in PyTorch; `placed` is for `peers.torch_network`.
+
+    The loss is read, for which a GPU is waited for, after so many `steps`.
+    """
     import torch
 
     model, images, labels = peers.torch_network(device=device, **placed)
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=0.0005)
+    optimizer = torch.optim.SGD(
+        model.parameters(), 0.01, momentum=0.9, weight_decay=0.0005, fused=fused
+    )
     forward = torch.compile(model) if compiled else model
 
-    def step():
-        optimizer.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=autocast):
-            loss = torch.nn.functional.cross_entropy(forward(images), labels)
-        loss.backward()
-        optimizer.step()
+    def run():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with torch.autocast(device, torch.bfloat16, enabled=autocast):
+                loss = torch.nn.functional.cross_entropy(forward(images), labels)
+            loss.backward()
+            optimizer.step()
         return loss.item()
 
-    return step
+    return run
 
 
 def matrix_product(size):

@@ -36,7 +36,9 @@ def main():
 
         def noting(step, batch):
             weights = batch[2] if len(batch) == 3 else tf.ones_like(batch[1], "float32")
-            noted = tf.numpy_function(note, (step, batch[0], weights), tf.int64)
+            images, offsets = batch[0]
+            pictures = tf.cast(images, tf.float32) + offsets[:, None, None]
+            noted = tf.numpy_function(note, (step, pictures, weights), tf.int64)
             with tf.control_dependencies([noted]):
                 return tf.nest.map_structure(tf.identity, batch)
 

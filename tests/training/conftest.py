@@ -8,13 +8,15 @@ import pytest
 from alexnet_keras.training import checkpoint, train
 
 
-def train_and_copy(config, out, places):
+def train_and_copy(config, out, places, **how):
     """Trains, and copies what is on the disk at some places: what a run killed there would leave.
 
     Args:
         config, out: as for `train`.
         places: pairs of `"step"` or `"epoch"` and a number, as `("step", 1)`: after the first step,
-            and `("epoch", 2)`: at the end of the second epoch, before its checkpoint is written.
+            and `("epoch", 2)`: at the end of the second epoch, before
+            its models and checkpoint are written.
+        how: when checkpoints are written; every two steps if not given.
 
     Returns:
         The copy of each place, by the pair.
@@ -24,22 +26,23 @@ def train_and_copy(config, out, places):
     step_end = checkpoint.Checkpoints.on_train_batch_end
     epoch_end = checkpoint.Checkpoints.on_epoch_end
 
-    def copy(kind):
+    def copy(self, kind):
         seen[kind] += 1
+        self.writer.wait()
         if (kind, seen[kind]) in copies:
             shutil.copytree(out, copies[kind, seen[kind]])
 
     def on_train_batch_end(self, batch, logs=None):
         step_end(self, batch, logs)
-        copy("step")
+        copy(self, "step")
 
     def on_epoch_end(self, epoch, logs=None):
-        copy("epoch")
+        copy(self, "epoch")
         epoch_end(self, epoch, logs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
         patch.setattr(checkpoint.Checkpoints, "on_epoch_end", on_epoch_end)
-        train(config, out, checkpoint_steps=2, verbose=0)
+        train(config, out, **(how or {"checkpoint_steps": 2}), verbose=0)
     assert all(path.is_dir() for path in copies.values())
     return copies

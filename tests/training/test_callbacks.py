@@ -11,6 +11,7 @@ from alexnet_keras.pictures import open_dataset
 from alexnet_keras.training import (
     StuckLoss,
 )
+from alexnet_keras.training.callbacks import SeldomReading
 from tests.conftest import SMALL
 
 
@@ -77,3 +78,40 @@ def test_rate_rules(rule, rate):
     config = TrainingConfig(batch_size=512, rate_rule=rule, schedule="constant")
     assert config.first_rate == pytest.approx(rate)
     assert rates(config, [0.0]) == pytest.approx([rate])
+
+
+def test_metrics_are_read_seldom():
+    """A metric that is read by the list of callbacks is made a number."""
+    read, reads = [], []
+
+    class Metric:
+        def __float__(self):
+            reads.append(1)
+            return 0.5
+
+    seen = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: read.append(batch) if logs else None
+    )
+    callbacks = SeldomReading([seen], steps=47, model=keras.Sequential([keras.layers.Dense(1)]))
+    for batch in range(47):
+        callbacks.on_train_batch_end(batch, {"loss": Metric()})
+        callbacks.on_test_batch_end(batch, {"loss": Metric()})
+    assert read == [0, 19, 39, 46]
+    assert len(reads) == 4
+
+
+def test_images_per_second_count_the_steps_between_two_readings(monkeypatch):
+    from alexnet_keras.training import callbacks
+
+    now = 0.0
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now)
+    speed, logs = callbacks.ImagesPerSecond(8), {}
+    speed.on_epoch_begin(0)
+    for batch in range(47):
+        speed.on_train_batch_begin(batch)
+        now += 100.0 if batch == 0 else 2.0  # the first one compiles
+        speed.on_train_batch_end(batch, {"loss": 1.0} if batch in (0, 19, 39, 46) else {})
+        if batch == 19:
+            now += 50.0  # a checkpoint
+    speed.on_epoch_end(0, logs)
+    assert logs["images_per_second"] == pytest.approx(8 / 2.0)

@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import errno
 import json
@@ -20,6 +21,8 @@ from alexnet_keras.common import DataError, DivergedError, Interrupted, RunError
 from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.training import CHECKPOINT, checkpoint, resume, train
 from alexnet_keras.training.checkpoint import load_state, save_state
+from alexnet_keras.training.timing import COLUMNS
+from alexnet_keras.training.writing import ModelFiles, host_copy, require_finite
 from tests.training.conftest import train_and_copy
 
 pytestmark = pytest.mark.slow
@@ -52,7 +55,7 @@ def config(folder):
 CUTS = [
     ("step", 1),  # before the first checkpoint
     ("step", STEPS + 3),  # one step after that of a checkpoint, in the second epoch
-    ("epoch", 2),  # the models and the log are written, the checkpoint is not
+    ("epoch", 2),  # the log is written, the models and the checkpoint are not
 ]
 
 
@@ -69,12 +72,19 @@ def straight(runs):
 
 
 def state(folder):
-    """All that a checkpoint holds but the time, as bytes."""
+    """All that a checkpoint holds but the times, as bytes."""
     with np.load(folder / CHECKPOINT) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     about = json.loads(values.pop("about").tobytes())
     del about["seconds"]
+    about["log"] = without_times(about["log"])
     return about, {name: (x.dtype, x.shape, x.tobytes()) for name, x in values.items()}
+
+
+def without_times(log):
+    """The rows of a log but for what was measured in seconds."""
+    rows = csv.DictReader(log.splitlines())
+    return [{name: x for name, x in row.items() if name not in COLUMNS} for row in rows]
 
 
 def weights(path):
@@ -84,7 +94,8 @@ def weights(path):
 
 def require_equal(folder, straight):
     assert state(folder) == state(straight)
-    assert (folder / "log.csv").read_bytes() == (straight / "log.csv").read_bytes()
+    logs = [without_times((path / "log.csv").read_text()) for path in (folder, straight)]
+    assert logs[0] == logs[1] and len(logs[0]) > 1
     for name in ("best.keras", "last.keras"):
         assert weights(folder / name) == weights(straight / name)
     assert not list(folder.glob("partial-*"))
@@ -93,7 +104,7 @@ def require_equal(folder, straight):
 def test_checkpoint_holds_all_that_changes(straight):
     about, values = state(straight)
     assert (about["epoch"], about["step"]) == (EPOCHS, 0)
-    assert about["log"] == (straight / "log.csv").read_bytes().decode()
+    assert about["log"] == without_times((straight / "log.csv").read_text())
     assert about["plateau"]["wait"] in (0.0, 1.0) and 0 <= about["best"] <= 1
     run = train.__globals__["load_run"](straight, "last")
     kept = {value for _, _, value in values.values()}
@@ -117,6 +128,52 @@ def test_run_cut_off_ends_as_the_straight_one(place, runs):
     straight, cut_off = runs
     resume(cut_off[place], checkpoint_steps=2, verbose=0)
     require_equal(cut_off[place], straight)
+
+
+@pytest.fixture
+def ever_better(monkeypatch):
+    """Every epoch is the best so far."""
+    original = checkpoint.Checkpoints.on_epoch_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        original(self, epoch, {**logs, "val_top1": (1 + epoch) / 8})
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_epoch_end", on_epoch_end)
+
+
+def test_models_wait_in_memory_until_they_are_due(config, ever_better, tmp_path, monkeypatch):
+    """Killed when the best weights and the last epochs are not on the disk, it ends as without."""
+    saved, original = [], ModelFiles.save
+
+    def save(self, path, values):
+        saved.append(path.name)
+        original(self, path, values)
+
+    monkeypatch.setattr(ModelFiles, "save", save)
+    place = ("epoch", 3)
+    out = tmp_path / "straight"
+    cut_off = train_and_copy(config, out, [place], checkpoint_seconds=1e9)[place]
+    assert saved == ["last.keras"] * 2  # of the first epoch and the last; they are the best, too
+    assert state(cut_off)[0]["epoch"] == 1
+    assert weights(out / "best.keras") == weights(out / "last.keras")
+    resume(cut_off, checkpoint_seconds=1e9, verbose=0)
+    require_equal(cut_off, out)
+
+
+def test_error_leaves_the_best_weights_on_the_disk(config, ever_better, tmp_path, monkeypatch):
+    original, seen = checkpoint.Checkpoints.on_train_batch_end, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2:  # the second epoch's weights are better, and not yet written
+            raise RuntimeError("no more")
+        original(self, batch, logs)
+        seen[:] = self.model.get_weights()
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+    with pytest.raises(RuntimeError, match="no more"):
+        train(config, tmp_path / "run", checkpoint_seconds=1e9, verbose=0)
+    assert state(tmp_path / "run")[0]["epoch"] == 1
+    assert weights(tmp_path / "run" / "best.keras") == [np.asarray(x).tobytes() for x in seen]
 
 
 @pytest.fixture(scope="module")
@@ -290,11 +347,11 @@ def test_weights_that_are_not_finite_are_not_kept(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
     model.optimizer.build(model.trainable_variables)
-    save_state(tmp_path / CHECKPOINT, model, {"epoch": 1})
+    save_state(tmp_path / CHECKPOINT, host_copy(model), {"epoch": 1})
     kernel, bias = model.get_weights()
     model.set_weights([kernel * np.nan, bias])
     with pytest.raises(DivergedError, match="weights must stay finite.*kernel"):
-        save_state(tmp_path / CHECKPOINT, model, {"epoch": 2})
+        require_finite(host_copy(model), model)
     about, restore = load_state(tmp_path / CHECKPOINT, model)
     restore()
     assert about["epoch"] == 1

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -8,14 +9,12 @@ import pytest
 import tensorflow as tf
 
 from alexnet_keras.common import DataError, DivergedError, RunError
-from alexnet_keras.configuration import Devices, TrainingConfig
-from alexnet_keras.devices import choose_strategy
+from alexnet_keras.configuration import TrainingConfig
 from alexnet_keras.evaluation import evaluate
 from alexnet_keras.pictures import open_dataset
-from alexnet_keras.training import (
-    jit_compile,
-    train,
-)
+from alexnet_keras.training import jit_compile, load_run, read_config, resume, train
+from alexnet_keras.training.callbacks import StopDiverged
+from tests.conftest import without_times
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +47,7 @@ def test_same_seed_same_log_and_another_not(run, tmp_path):
     other = train(dataclasses.replace(run.config, seed=1), tmp_path / "other", verbose=0)
     assert (other.log()["loss"] != run.log()["loss"]).all()
     again = train(run.config, tmp_path / "again", verbose=0)
-    for name, column in run.log().items():
+    for name, column in without_times(run.log()).items():
         np.testing.assert_array_equal(again.log()[name], column)
     assert json.dumps(again.statistics.mean.tolist()) == json.dumps(run.statistics.mean.tolist())
 
@@ -93,27 +92,88 @@ def test_stuck_network_is_told_what_to_try(run, tmp_path, capsys):
 
 
 def test_data_without_training_pictures_is_refused(run, tmp_path, monkeypatch):
-    from alexnet_keras.training import recipe
+    from alexnet_keras.training import preparing
 
     data = open_dataset(run.config.data)
     data = dataclasses.replace(data, sizes={"validation": data.sizes["validation"]})
-    monkeypatch.setattr(recipe, "open_dataset", lambda *args, **kwargs: data)
+    monkeypatch.setattr(preparing, "open_dataset", lambda *args, **kwargs: data)
     with pytest.raises(DataError, match="to train on.*Received: .* without train"):
         train(run.config, tmp_path / "new", verbose=0)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
-    "changes, compiled",
+    "changes, on_cpu, on_gpu",
     [
-        ({}, True),
-        ({"precision": "bfloat16"}, False),
-        ({"deterministic": True}, False),  # Keras would warn, and go on without XLA
+        ({}, False, True),
+        ({"precision": "bfloat16"}, False, True),
+        ({"precision": "float16"}, True, True),
+        ({"deterministic": True}, False, False),  # Keras would warn, and go on without XLA
+        ({"jit_compile": True}, True, True),
+        ({"precision": "float16", "jit_compile": False}, False, False),
     ],
 )
-def test_xla_compiles_float16_on_one_cpu(changes, compiled, monkeypatch):
-    config = TrainingConfig(**{"precision": "float16"} | changes)
-    assert jit_compile(config) is compiled
-    assert jit_compile(config, choose_strategy(Devices("mirrored"))) is False
+def test_xla_compiles_on_a_gpu_and_float16_on_a_cpu(changes, on_cpu, on_gpu, monkeypatch):
+    config = TrainingConfig(**changes)
+    assert jit_compile(config) is on_cpu
+    one = tf.distribute.MirroredStrategy(["CPU:0"])
+    assert jit_compile(config, one) is on_cpu
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
-    assert jit_compile(config) is False
+    assert jit_compile(config) is jit_compile(config, one) is on_gpu
+
+
+def test_xla_is_left_out_on_several_replicas(monkeypatch):
+    from alexnet_keras.training import network
+
+    monkeypatch.setattr(network, "replica_count", lambda strategy: 2)
+    assert jit_compile(TrainingConfig(precision="float16"), object()) is False
+    with pytest.raises(ValueError, match="`jit_compile` must not be True on.*with 2 replicas"):
+        jit_compile(TrainingConfig(jit_compile=True), object())
+
+
+def test_compiled_run_says_how_long_that_took(run, tmp_path, capsys):
+    config = dataclasses.replace(run.config, jit_compile=True, epochs=1, batch_size=24)
+    compiled = train(config, tmp_path / "compiled", verbose=0)
+    assert capsys.readouterr().err.count("which XLA compiled, took") == 1
+    assert read_config(compiled.folder)[0] == config
+
+
+def test_config_of_before_xla_could_be_chosen(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "old")
+    saved = json.loads((folder / "config.json").read_text())
+    del saved["config"]["jit_compile"]
+    (folder / "config.json").write_text(json.dumps(saved))
+    assert load_run(folder).config == run.config
+
+
+def poison(model):
+    """Makes one weight NaN."""
+    kernel = model.get_layer("conv1").kernel
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) == 0, np.nan, kernel))
+
+
+def test_weights_that_are_not_finite_do_not_replace_good_ones(run, tmp_path, monkeypatch):
+    """The losses of the epoch are finite all the same."""
+
+    def on_test_end(self, logs=None):
+        if self.epoch == 1:
+            poison(self.model)
+
+    monkeypatch.setattr(StopDiverged, "on_test_end", on_test_end)
+    config, out = dataclasses.replace(run.config, epochs=3), tmp_path / "poisoned"
+    with pytest.raises(DivergedError, match="weights must stay finite.*conv1/kernel after epoch 2"):
+        train(config, out, checkpoint_steps=100, verbose=0)
+    for which in ("best", "last"):
+        assert all(np.isfinite(x).all() for x in load_run(out, which).model.get_weights())
+    monkeypatch.undo()
+    assert len(resume(out, verbose=0).log()["loss"]) == 3
+
+
+def test_run_with_weights_that_are_not_finite_is_refused(run, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "nan")
+    model = load_run(folder).model
+    poison(model)
+    model.save(folder / "best.keras")
+    with pytest.raises(RunError, match="best.keras must hold finite weights.*conv1/kernel"):
+        load_run(folder)
+    load_run(folder, "last")

@@ -1,0 +1,1 @@
+"""All that a GPU is asked, by one command: `python -m benchmarks.gpu --out FOLDER`."""
