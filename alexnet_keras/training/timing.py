@@ -52,7 +52,7 @@ class EpochSeconds(keras.callbacks.Callback):
     def watched(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """The batches for `fit`: the time at which each is ready is noted.
 
-        With TensorFlow a step itself waits for its batch, where no callback can see it.
+        A step itself waits for its batch, where no callback can see it, but on PyTorch.
         """
         self.ready = ready = collections.deque()
 
@@ -64,7 +64,9 @@ class EpochSeconds(keras.callbacks.Callback):
             with tf.control_dependencies([tf.numpy_function(note, [], tf.int32)]):
                 return tf.nest.map_structure(tf.identity, batch)
 
-        return batches.map(noted)
+        options = tf.data.Options()  # nothing is to be fetched ahead behind it
+        options.experimental_optimization.inject_prefetch = False
+        return batches.map(noted).with_options(options)
 
     def at_the_end(self) -> keras.callbacks.Callback:
         """The part of it that must stand behind all callbacks that work between two steps."""
@@ -80,12 +82,15 @@ class EpochSeconds(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self.came = time.perf_counter()
-        if keras.backend.backend() != "tensorflow":  # the step is handed its batch
+        if keras.backend.backend() == "torch":  # the step is handed its batch
             self.data += self.came - self.ended
 
     def on_train_batch_end(self, batch, logs=None):
         if self.ready:
-            wait = self.ready.popleft() - self.came
+            # Keras for JAX waits in a step for the batch of one that comes after.
+            newest = self.ready[-1]
+            own = self.ready.popleft()
+            wait = (newest if keras.backend.backend() == "jax" else own) - self.came
             self.data += max(0.0, wait) if self.compiled else 0.0
         self.compiled = True
 

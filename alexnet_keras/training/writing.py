@@ -137,7 +137,7 @@ def first_not_finite(model: keras.Model) -> str | None:
 
     >>> import keras, numpy as np
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="fc")])
-    >>> model.layers[0].bias.assign(np.array([np.nan]))
+    >>> _ = model.layers[0].bias.assign(np.array([np.nan]))
     >>> first_not_finite(model).endswith("fc/bias")
     True
     """

@@ -28,7 +28,7 @@ CONDITIONS = {
 }
 PICTURES = ("crop", "mirror", "color_noise")
 TUNING_SEED = 100
-EVERY = 5
+EVERY = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,8 +307,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=96, help="of the crops, in pixels")
     parser.add_argument("--side", type=int, default=112, help="of the squares, in pixels")
     parser.add_argument("--width", type=float, default=0.5)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=80, help="a multiple of 5")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=120, help="a multiple of 10")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.004, 0.012])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS])

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from alexnet_keras.figures import Figure, course_style
-from benchmarks.common import argument_parser, fresh_file, joined, run_apart
+from benchmarks.common import argument_parser, joined, run_apart
 
 TARGET = 0.25
 ACTIVATIONS = ("relu", "tanh")
@@ -221,9 +221,10 @@ def main(argv: list[str] | None = None) -> None:
         vars(args).update(data="openclipart", data_dir=None, width=0.1, batch_size=8)
         vars(args).update(pictures=32, epochs=2)
     folder = args.out / "relu"
+    folder.mkdir(parents=True, exist_ok=True)
     if args.one or args.miniature:
         for regime in [args.one] if args.one else args.regimes:
-            run_regime(regime, args, fresh_file(folder, f"{regime}.jsonl"))
+            run_regime(regime, args, folder / f"{regime}.jsonl")
     else:
         run_apart(__spec__.name, argv or sys.argv[1:], args.regimes, args.jobs)
     if args.one:
@@ -237,15 +238,17 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_regime(regime: str, args: argparse.Namespace, path: Path) -> None:
-    """All runs of a regime: the rates first, then the seeds."""
-    from alexnet_keras.experiments import append_line
+    """All runs of a regime that are not in the file yet: the rates first, then the seeds."""
+    from alexnet_keras.experiments import append_line, read_lines
     from alexnet_keras.training import versions
     from benchmarks.claims.in_memory import device_name, squares
 
     splits, classes = squares(args.data, args.data_dir, 32, {"train": args.pictures})
-    runs = []
+    runs = read_lines(path, Run) if path.exists() else []
 
     def run(job, activation, rate, seed):
+        if (activation, rate, seed) in {(r.activation, r.learning_rate, r.seed) for r in runs}:
+            return
         started = time.perf_counter()
         errors = training_errors(*job, rate, seed)
         line = Run(

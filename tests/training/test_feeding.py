@@ -12,7 +12,7 @@ LABELS = np.arange(8) % 2
 
 def network():
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2, "softmax", kernel_initializer="zeros")]
     model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
     model.compile(keras.optimizers.SGD(1e-4), "sparse_categorical_crossentropy")
     return model
