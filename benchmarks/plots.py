@@ -50,6 +50,7 @@ DRAWN_BY = {
     "ablations.jsonl": _ablations,
     "comparison.jsonl": functools.partial(_lines, "comparison"),
     "relu.jsonl": functools.partial(_lines, "relu"),
+    "overfitting.jsonl": functools.partial(_lines, "overfitting"),
     "lrn_claim.jsonl": functools.partial(_lines, "lrn"),
     "transfer.jsonl": functools.partial(_lines, "transfer"),
     "trained.jsonl": functools.partial(_lines, "trained"),

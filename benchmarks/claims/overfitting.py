@@ -45,7 +45,8 @@ class Run:
         measured_every: epochs between two of the following.
         loss_all_units, error_all_units: of training pictures as in evaluation.
         val_loss, val_error: of the validation pictures.
-        right: whether the last answer to each validation picture is right: bits, in base 64.
+        right: whether the last answer to each validation picture is right: bits, in base 64. Where
+            only what was printed is kept, it is empty, and so are the lists but the last errors.
         seconds: that it took.
         device: what it ran on.
         versions: of what was used.
@@ -230,8 +231,9 @@ def comparisons(runs: list[Run]):
 def interval_with_pictures(runs: list[Run], condition: str) -> tuple[float, float]:
     """95 % interval of a condition's error less the base's, over seeds and pictures alike.
 
-    Two variances are added: that of the mean over the seeds, and that of the mean over pictures
-    drawn at random of the difference at each. Student's t has the seeds' degrees of freedom.
+    Over seeds alone where the answers to each picture were not kept. Else two variances are added:
+    that of the mean over the seeds, and that of the mean over pictures drawn at random of the
+    difference at each. Student's t has the seeds' degrees of freedom.
 
     Returns:
         The lower and the upper end, fractions.
@@ -239,6 +241,8 @@ def interval_with_pictures(runs: list[Run], condition: str) -> tuple[float, floa
     import numpy as np
     from scipy.stats import t
 
+    if not all(run.right for run in runs):
+        return next(row.interval for row in comparisons(runs) if row.condition == condition)
     answers = {
         name: {r.seed: r.answers() for r in runs if r.condition == name and r.seed != TUNING_SEED}
         for name in ("base", condition)
@@ -276,26 +280,23 @@ def table(runs: list[Run]) -> str:
 
 @course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
-    """Loss by epoch of each condition: validation, and training pictures with all units."""
-    import numpy as np
-
-    names = list(dict.fromkeys(run.condition for run in runs))
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    panels = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
-    for axes, name in zip(panels, names):
-        for condition, color in (("base", "0.6"), (name, "C0")):
-            chosen = [r for r in runs if r.condition == condition and r.seed != TUNING_SEED]
-            for kind, style in (("val_error", "-"), ("error_all_units", "--")):
-                mean = np.mean([getattr(run, kind) for run in chosen], axis=0)
-                epochs = chosen[0].measured_every * np.arange(1, len(mean) + 1)
-                axes.plot(epochs, 100 * mean, style, color=color)
-        axes.set_title(name)
-    for axes in panels[4:]:
-        axes.set_xlabel("epoch")
-    for axes in panels[::4]:
-        axes.set_ylabel("error, %")
-    panels[0].set_ylim(0, 100)
-    figure.suptitle("Solid: validation. Dashed: training pictures, all units. Grey: base")
+    """What each condition adds to the error of the base, a point for each seed, and the mean."""
+    rows = [row for row in comparisons(runs) if row.condition != "base"]
+    figure = Figure(figsize=(7, 1.2 + 0.55 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        points = [100 * difference for difference in row.differences.values()]
+        low, high = (100 * end for end in interval_with_pictures(runs, row.condition))
+        mean = 100 * row.difference
+        axes.errorbar(
+            mean, place, xerr=[[mean - low], [high - mean]], fmt="D", color="C0", capsize=3
+        )
+        axes.plot(points, [place + 0.2] * len(points), "o", color="C1", markersize=4, alpha=0.8)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [row.condition for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("validation error beside the base, points; mean, 95 % interval, and each seed")
+    axes.set_title(f"{runs[0].pictures:,} photographs, {runs[0].epochs} epochs")
     figure.savefig(path, dpi=100)
 
 
