@@ -1,6 +1,6 @@
 """What the notebooks need beside Keras: photographs, tables, checks of the exercises."""
 
-from alexnet_keras.course.curves import plot_losses, plot_over_seeds
+from alexnet_keras.course.curves import plot_losses
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
 from alexnet_keras.course.results import results
@@ -14,7 +14,6 @@ __all__ = [
     "class_names",
     "photographs",
     "plot_losses",
-    "plot_over_seeds",
     "results",
     "table",
     "verdict",

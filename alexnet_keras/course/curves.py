@@ -1,7 +1,6 @@
 """Curves by epoch of runs that differ only in their seed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,16 +15,13 @@ LOSSES = {
 }
 
 
-def plot_over_seeds(
-    axes: Axes, curves: Sequence[Sequence[float]], label: str, every: int = 1, **style
-) -> None:
+def plot_over_seeds(axes: Axes, curves: Sequence[Sequence[float]], label: str, **style) -> None:
     """Draws the mean over the seeds in a band from the lowest to the highest of them.
 
     Args:
         axes: to draw on.
-        curves: one for each seed, each with a value for an epoch.
+        curves: one for each seed, each with a value for every epoch.
         label: of the mean, in the legend.
-        every: epochs between two values; the first is of the epoch of this number.
         style: of the mean, as of `Axes.plot`; `color` is the band's, too.
 
     Raises:
@@ -46,7 +42,7 @@ def plot_over_seeds(
             f"Received: {len(curves)} of lengths {sorted(lengths)}"
         )
     values = np.asarray(curves, float)
-    epochs = every * np.arange(1, values.shape[1] + 1)
+    epochs = np.arange(1, values.shape[1] + 1)
     (line,) = axes.plot(epochs, values.mean(axis=0), label=label, **style)
     band = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
     axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), **band)
@@ -55,7 +51,7 @@ def plot_over_seeds(
 
 @course_style()
 def plot_losses(
-    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
     title: str = "",
     highest: float | None = None,
 ) -> Figure:
@@ -63,8 +59,7 @@ def plot_losses(
 
     Args:
         runs: for each condition the runs of its seeds; each has the lists `loss` (while training),
-            `loss_all_units` (of the training pictures, without dropout) and `val_loss`; these two
-            every `measured_every` epochs, if that is given.
+            `loss_all_units` (of the training pictures, without dropout) and `val_loss`.
         title: of the figure.
         highest: loss at which the panels end; `None` for the highest of all.
 
@@ -79,9 +74,8 @@ def plot_losses(
     panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     for axes, (condition, of_seeds) in zip(panels, runs.items()):
         for number, (key, (label, dashes)) in enumerate(LOSSES.items()):
-            every = 1 if key == "loss" else of_seeds[0].get("measured_every", 1)
             curves = [run[key] for run in of_seeds]
-            plot_over_seeds(axes, curves, label, every, color=f"C{number}", linestyle=dashes)
+            plot_over_seeds(axes, curves, label, color=f"C{number}", linestyle=dashes)
         axes.set(title=condition, xlabel="epoch", ylabel="loss, nats", ylim=(0, highest))
     panels[0].legend()
     figure.suptitle(title)

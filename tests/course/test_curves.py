@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from alexnet_keras.course import plot_losses, plot_over_seeds
+from alexnet_keras.course import plot_losses
+from alexnet_keras.course.curves import plot_over_seeds
 from tests.conftest import check_figure
 
 
@@ -40,9 +41,3 @@ def test_panel_for_each_condition(tmp_path):
     assert figure.axes[0].get_ylim() == (0, 2)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["training, in training", "training, all units", "validation"]
-
-
-def test_losses_that_are_measured_less_often():
-    run = {"loss": [4, 3, 2, 1], "loss_all_units": [2, 0], "val_loss": [3, 2], "measured_every": 2}
-    lines = plot_losses({"dropout": [run]}).axes[0].lines
-    assert [line.get_xdata().tolist() for line in lines] == [[1, 2, 3, 4], [2, 4], [2, 4]]
