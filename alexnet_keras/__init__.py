@@ -38,6 +38,7 @@ _ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {
     "cli",
     "common",
     "course",
+    "figures",
     "inspection",
     "metrics",
 }

@@ -11,6 +11,7 @@ from . import devices as devices
 from . import evaluation as evaluation
 from . import exchange as exchange
 from . import experiments as experiments
+from . import figures as figures
 from . import inspection as inspection
 from . import layers as layers
 from . import metrics as metrics

@@ -86,6 +86,7 @@ def rooms(run: ak.Run, image: np.ndarray) -> list[object]:
         ak.evaluation.plot_curves(run.log()),
         ak.exchange.FORMATS["onnx"],
         ak.experiments.read_results()[0].top1_error,
+        ak.figures.Figure().axes,
         ak.inspection.plot_grad_cam(image, heat),
         ak.layers.LocalResponseNormalization(),
         ak.optimizers.MomentumSGD(),

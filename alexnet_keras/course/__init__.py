@@ -10,6 +10,7 @@ from alexnet_keras.course.activations import (
 from alexnet_keras.course.colors import plot_components
 from alexnet_keras.course.comparison import plot_comparison
 from alexnet_keras.course.convolution_drawing import draw_convolution
+from alexnet_keras.course.curves import plot_losses
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
 from alexnet_keras.course.network_drawing import draw_network
@@ -35,6 +36,7 @@ __all__ = [
     "plot_fastest",
     "plot_rates",
     "plot_comparison",
+    "plot_losses",
     "results",
     "table",
     "verdict",

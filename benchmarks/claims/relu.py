@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.common import argument_parser, joined, run_apart
 
 TARGET = 0.25
@@ -181,10 +182,9 @@ def sentence(runs: list[Run]) -> str:
     return " ".join([*texts, "The paper: about 6."])
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """Training error by epoch at the best rates, as in the paper's figure 1."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(10, 7), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     for axes, regime in zip(panels, dict.fromkeys(run.regime for run in runs)):
