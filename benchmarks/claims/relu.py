@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__, repetitions=5)
     parser.add_argument("--data", default="imagenette/160px-v2")
     parser.add_argument("--data-dir", help="of TensorFlow Datasets")
-    parser.add_argument("--pictures", type=int, default=2000, help="the first so many")
+    parser.add_argument("--pictures", type=int, default=1000, help="the first so many")
     parser.add_argument("--width", type=float, default=0.5, help="factor of the maps")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=60, help="at most")
