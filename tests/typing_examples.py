@@ -76,7 +76,6 @@ def rooms(run: ak.Run, image: np.ndarray) -> list[object]:
     return [
         ak.alexnet.AlexNet,
         ak.cli.main(["--help"]) + 1,
-        ak.color_noise.PCAColorNoise(),
         ak.common.DataError("no such data"),
         ak.configuration.TrainingConfig().epochs + 1,
         ak.costs.LayerCost,
