@@ -13,9 +13,9 @@ from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.curves import plot_losses
 from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
+from alexnet_keras.course.kept_results import results
 from alexnet_keras.course.network_drawing import draw_network
 from alexnet_keras.course.predictions import plot_confusion_counts, plot_predictions
-from alexnet_keras.course.results import results
 from alexnet_keras.course.tables import LAYER_COLORS, Table, table
 
 __all__ = [
