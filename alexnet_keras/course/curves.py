@@ -76,7 +76,8 @@ def plot_losses(
         for number, (key, (label, dashes)) in enumerate(LOSSES.items()):
             curves = [run[key] for run in of_seeds]
             plot_over_seeds(axes, curves, label, color=f"C{number}", linestyle=dashes)
-        axes.set(title=condition, xlabel="epoch", ylabel="loss, nats", ylim=(0, highest))
+        axes.set(title=condition, xlabel="epoch", ylabel="loss, nats")
+    panels[0].set_ylim(0, highest)  # of all; at the end, when the highest loss is known
     panels[0].legend()
     figure.suptitle(title)
     return figure

@@ -41,3 +41,10 @@ def test_panel_for_each_condition(tmp_path):
     assert figure.axes[0].get_ylim() == (0, 2)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["training, in training", "training, all units", "validation"]
+
+
+def test_panels_hold_the_highest_loss_of_all():
+    low, high = ({name: [x, x] for name in ("loss", "loss_all_units", "val_loss")} for x in (1, 9))
+    for runs in ({"a": [low], "b": [high]}, {"a": [high], "b": [low]}):
+        for axes in plot_losses(runs).axes:
+            assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 9
