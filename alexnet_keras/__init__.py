@@ -13,9 +13,9 @@ _NAMES = {
     "alexnet_keras.layers": (
         "GroupedConv2D",
         "LocalResponseNormalization",
+        "PCAColorNoise",
         "WithinMapNormalization",
     ),
-    "alexnet_keras.color_noise": ("PCAColorNoise",),
     "alexnet_keras.optimizers": ("MomentumSGD",),
     "alexnet_keras.configuration": ("Augmentation", "Devices", "TrainingConfig"),
     "alexnet_keras.weights": ("PUBLISHED_MEANS", "load_weights"),
@@ -38,6 +38,7 @@ _ROOMS = {room.rpartition(".")[2] for room in _NAMES} | {
     "cli",
     "common",
     "course",
+    "figures",
     "inspection",
     "metrics",
 }
@@ -47,7 +48,7 @@ __all__ = ["__version__", *sorted(_ROOM_OF)]
 @wrapt.when_imported("keras")
 def _register(keras):
     """Makes our classes known to Keras as soon as it is there, for `keras.saving.load_model`."""
-    for name in ("layers", "color_noise", "optimizers", "metrics"):
+    for name in ("layers", "optimizers", "metrics"):
         importlib.import_module(f"alexnet_keras.{name}")
 
 

@@ -1,7 +1,6 @@
 # What `__init__.py` imports when it is used, for editors and type checkers.
 from . import alexnet as alexnet
 from . import cli as cli
-from . import color_noise as color_noise
 from . import common as common
 from . import configuration as configuration
 from . import costs as costs
@@ -11,6 +10,7 @@ from . import devices as devices
 from . import evaluation as evaluation
 from . import exchange as exchange
 from . import experiments as experiments
+from . import figures as figures
 from . import inspection as inspection
 from . import layers as layers
 from . import metrics as metrics
@@ -22,7 +22,6 @@ from . import weights as weights
 from .alexnet import AlexNet as AlexNet
 from .alexnet import decode_predictions as decode_predictions
 from .alexnet import preprocess_input as preprocess_input
-from .color_noise import PCAColorNoise as PCAColorNoise
 from .common import __version__ as __version__
 from .configuration import Augmentation as Augmentation
 from .configuration import Devices as Devices
@@ -39,6 +38,7 @@ from .exchange import export_model as export_model
 from .experiments import ablate as ablate
 from .layers import GroupedConv2D as GroupedConv2D
 from .layers import LocalResponseNormalization as LocalResponseNormalization
+from .layers import PCAColorNoise as PCAColorNoise
 from .layers import WithinMapNormalization as WithinMapNormalization
 from .optimizers import MomentumSGD as MomentumSGD
 from .pictures import ColorStatistics as ColorStatistics

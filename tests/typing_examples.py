@@ -76,7 +76,6 @@ def rooms(run: ak.Run, image: np.ndarray) -> list[object]:
     return [
         ak.alexnet.AlexNet,
         ak.cli.main(["--help"]) + 1,
-        ak.color_noise.PCAColorNoise(),
         ak.common.DataError("no such data"),
         ak.configuration.TrainingConfig().epochs + 1,
         ak.costs.LayerCost,
@@ -86,6 +85,7 @@ def rooms(run: ak.Run, image: np.ndarray) -> list[object]:
         ak.evaluation.plot_curves(run.log()),
         ak.exchange.FORMATS["onnx"],
         ak.experiments.read_results()[0].top1_error,
+        ak.figures.Figure().axes,
         ak.inspection.plot_grad_cam(image, heat),
         ak.layers.LocalResponseNormalization(),
         ak.optimizers.MomentumSGD(),

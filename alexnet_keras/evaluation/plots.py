@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alexnet_keras.evaluation.measures import Evaluation, wilson_interval
+from alexnet_keras.figures import Figure, course_style
 from alexnet_keras.pictures import ImageDataset, decode_image
 
 
+@course_style()
 def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """Loss and errors by epoch.
 
@@ -38,12 +39,12 @@ def plot_curves(log: Mapping[str, np.ndarray], title: str = "") -> Figure:
     right.set(title="Error", xlabel="epoch", ylabel="error, %", ylim=(0, 100))
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
     return figure
 
 
+@course_style()
 def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
     """The confusion matrix, as shares of each label's pictures; counts written in up to 20 classes.
 
@@ -64,6 +65,7 @@ def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    axes.grid(False)
     figure.colorbar(image, label="% of the label's pictures", shrink=0.8)
     if len(names) <= 20:
         for (row, column), count in np.ndenumerate(counts):
@@ -77,6 +79,7 @@ def plot_confusion(evaluation: Evaluation, title: str = "") -> Figure:
     return figure
 
 
+@course_style()
 def plot_classes(evaluation: Evaluation, title: str = "", most: int = 40) -> Figure:
     """Recall and precision of each class with their 95 % intervals, lowest recall on top.
 
@@ -124,11 +127,11 @@ def plot_classes(evaluation: Evaluation, title: str = "", most: int = 40) -> Fig
         xlim=(-2, 102),
     )
     axes.invert_yaxis()
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 
+@course_style()
 def plot_reliability(evaluation: Evaluation, title: str = "") -> Figure:
     """How often the network is right where it is how sure, and how many pictures that is.
 
@@ -172,12 +175,11 @@ def plot_reliability(evaluation: Evaluation, title: str = "") -> Figure:
     bottom.set(
         xlabel="probability of the most probable class, %", ylabel="pictures", xlim=(-2, 102)
     )
-    for axes in (top, bottom):
-        axes.grid(alpha=0.3)
     figure.suptitle(title or "Reliability")
     return figure
 
 
+@course_style()
 def plot_mistakes(
     evaluation: Evaluation, dataset: ImageDataset, split: str = "validation", title: str = ""
 ) -> Figure:
@@ -206,6 +208,7 @@ def plot_mistakes(
     return plot_pictures(pictures, captions, title or "Most confident mistakes")
 
 
+@course_style()
 def plot_pictures(
     pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "", per_row: int = 4
 ) -> Figure:

@@ -5,10 +5,9 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-from matplotlib.figure import Figure
-
 from alexnet_keras.experiments.ablations import Result
 from alexnet_keras.experiments.conditions import CONDITIONS
+from alexnet_keras.figures import Figure, course_style
 
 CONFIDENCE = 0.95
 """Of the intervals of the differences; what reaches across zero is called noise."""
@@ -146,6 +145,7 @@ def _with_deviation(row: Comparison) -> str:
     return f"{100 * row.mean:.1f}{spread}"
 
 
+@course_style()
 def plot_comparisons(comparisons: Sequence[Comparison], title: str = "") -> Figure:
     """The differences from the base with their 95 % intervals, and the paper's own.
 
@@ -176,6 +176,6 @@ def plot_comparisons(comparisons: Sequence[Comparison], title: str = "") -> Figu
         title=title or "Each idea switched off alone",
         xlabel="top-1 error less that of the paper's network, points (ten views)",
     )
-    axes.grid(axis="x", alpha=0.3)
+    axes.grid(axis="y", visible=False)
     axes.legend(fontsize="small")
     return figure

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
+from alexnet_keras.figures import Figure, course_style
 from alexnet_keras.inspection.patches import Patch
 
 
@@ -30,8 +30,10 @@ def _number_mosaic(axes, count: int, per_row: int, pitch: tuple[float, float], f
     axes.set_yticks(y * pitch[0] + (pitch[0] - 1) / 2, first + y * per_row)
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
+    axes.grid(False)
 
 
+@course_style()
 def plot_filters(filters: Sequence[np.ndarray], title: str = "") -> Figure:
     """The kernels of the first convolution, as in the paper's figure 3: one column above the other.
 
@@ -73,6 +75,7 @@ def plot_filters(filters: Sequence[np.ndarray], title: str = "") -> Figure:
     return figure
 
 
+@course_style()
 def plot_feature_maps(maps: np.ndarray, title: str = "", per_row: int | None = None) -> Figure:
     """The maps of a layer for a picture, on one scale.
 
@@ -123,6 +126,7 @@ def shortened(value: float) -> str:
     return f"{float(f'{value:.3g}'):,g}"
 
 
+@course_style()
 def plot_patches(
     patches: Sequence[Patch], class_names: Sequence[str], title: str = "", per_row: int = 3
 ) -> Figure:
@@ -165,6 +169,7 @@ def plot_patches(
     return figure
 
 
+@course_style()
 def plot_dead_units(dead: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """The share of units that are zero for every picture, by layer.
 
@@ -190,6 +195,5 @@ def plot_dead_units(dead: Mapping[str, np.ndarray], title: str = "") -> Figure:
         ylabel="units never above zero, %",
         ylim=(0, max(10, 1.15 * max(shares))),
     )
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
+    axes.grid(axis="x", visible=False)
     return figure

@@ -5,9 +5,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from alexnet_keras.figures import Figure, course_style
 from alexnet_keras.inspection.attribution import Occlusion
 from alexnet_keras.inspection.feature_space import Embedding, Neighbors
 from alexnet_keras.inspection.plots_of_maps import shortened
@@ -22,6 +22,7 @@ def _on_picture(picture: np.ndarray, title: str) -> tuple[Figure, Any]:
     left.set_title("the picture", fontsize=10)
     for axes in (left, right):
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     figure.suptitle(title)
     return figure, right
 
@@ -32,6 +33,7 @@ def _pale(picture: np.ndarray) -> np.ndarray:
     return np.repeat(0.6 + 0.4 * gray[..., None], 3, axis=-1)
 
 
+@course_style()
 def plot_occlusion(picture: np.ndarray, occlusion: Occlusion, title: str = "") -> Figure:
     """How the probability of a class changes while a square of the picture is hidden, by its place:
     red where the class needs what is there.
@@ -75,6 +77,7 @@ def plot_occlusion(picture: np.ndarray, occlusion: Occlusion, title: str = "") -
     return figure
 
 
+@course_style()
 def plot_grad_cam(picture: np.ndarray, heat: np.ndarray, title: str = "") -> Figure:
     """Where the maps of a layer speak for a class, stretched over the picture.
 
@@ -106,6 +109,7 @@ def plot_grad_cam(picture: np.ndarray, heat: np.ndarray, title: str = "") -> Fig
     return figure
 
 
+@course_style()
 def plot_attributions(picture: np.ndarray, attributions: np.ndarray, title: str = "") -> Figure:
     """What each pixel adds to the score of a class.
 
@@ -133,6 +137,7 @@ def plot_attributions(picture: np.ndarray, attributions: np.ndarray, title: str 
     return figure
 
 
+@course_style()
 def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "") -> Figure:
     """Pictures in the first column, and those nearest to them, as in the paper's figure 4.
 
@@ -176,6 +181,7 @@ def plot_neighbors(neighbors: Neighbors, dataset: ImageDataset, title: str = "")
     return figure
 
 
+@course_style()
 def plot_embedding(
     embedding: Embedding, labels: np.ndarray, class_names: Sequence[str], title: str = ""
 ) -> Figure:
@@ -197,18 +203,19 @@ def plot_embedding(
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
     colors = matplotlib.colormaps["tab10" if len(class_names) <= 20 else "hsv"]
+    shown = {}
     for label in np.unique(labels):
         points = embedding.points[labels == label]
-        axes.scatter(
+        shown[class_names[label]] = axes.scatter(
             *points.T,
             s=16,
             marker="o^"[label // 10 % 2] if len(class_names) <= 20 else "o",
             color=colors(label % 10 if len(class_names) <= 20 else label / len(class_names)),
-            label=class_names[label],
             alpha=0.8,
         )
     if len(class_names) <= 20:
-        figure.legend(loc="outside right center", fontsize=9)
+        # Named here: matplotlib passes over labels that begin with an underscore.
+        figure.legend(shown.values(), shown, loc="outside right center", fontsize=9)
     if embedding.shares:
         x, y = (
             f"{place} principal component ({share:.0%} of the variance)"
@@ -217,5 +224,4 @@ def plot_embedding(
     else:
         x, y = "t-SNE, first axis", "t-SNE, second axis"
     axes.set(title=title or "Features", xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
     return figure

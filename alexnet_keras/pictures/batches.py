@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_keras.color_noise import color_directions
 from alexnet_keras.common import check_choice
 from alexnet_keras.configuration import Augmentation
+from alexnet_keras.layers import color_directions
 from alexnet_keras.pictures.augmentation import (
     ColorStatistics,
     central_square,

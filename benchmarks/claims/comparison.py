@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.common import machine, markdown_table
 from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 from benchmarks.speed.networks import batch
@@ -205,10 +206,9 @@ def note(runs: list[Run]) -> str:
     )
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """Draws error against multiply-adds; the area of a bubble is the number of parameters."""
-    from matplotlib.figure import Figure
-
     found = groups(runs)
     figure = Figure(figsize=(11, 4.2 * len(found) + 0.8), layout="constrained")
     rows = figure.subplots(len(found), 2, squeeze=False, sharey="row")
@@ -227,7 +227,6 @@ def plot(runs: list[Run], path: Path) -> None:
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter("{x:g}")
             axes.margins(0.2)
-            axes.grid(alpha=0.3)
         row[0].set_ylabel("top-1 error in validation, %")
     figure.suptitle("The area of a bubble is the number of parameters")
     legend = figure.legend(

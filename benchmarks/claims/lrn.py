@@ -13,6 +13,7 @@ import dataclasses
 import time
 from pathlib import Path
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.claims.four_layers import compiled, four_layers, four_layers_parser, small_pictures
 from benchmarks.common import fresh_file
 
@@ -68,10 +69,9 @@ def sentence(runs: list[Run]) -> str:
     )
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """The errors of each seed, joined."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for seed in sorted({run.seed for run in runs}):
@@ -84,7 +84,7 @@ def plot(runs: list[Run], path: Path) -> None:
     axes.set_xticks([0, 1], ["without", "with response normalization"])
     axes.set(xlim=(-0.3, 1.3), ylim=(0, None), ylabel="error, %")
     axes.set_title(f"Four layers, {runs[0].pictures:,} pictures of 32 x 32")
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(axis="x", visible=False)
     axes.legend()
     figure.savefig(path, dpi=100)
 

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.common import argument_parser, joined, run_apart
 
 CONDITIONS = {
@@ -277,10 +278,9 @@ def table(runs: list[Run]) -> str:
     return markdown_table(head, rows)
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """What each condition adds to the error of the base, a point for each seed, and the mean."""
-    from matplotlib.figure import Figure
-
     rows = [row for row in comparisons(runs) if row.condition != "base"]
     figure = Figure(figsize=(7, 1.2 + 0.55 * len(rows)), layout="constrained")
     axes = figure.subplots()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.claims.comparison import NETWORKS
 from benchmarks.common import RESULTS, fresh_file, markdown_table
 
@@ -95,10 +96,9 @@ def table(runs: list[Run]) -> str:
     return markdown_table(head, rows)
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """Draws the errors of one view by epoch, in training and in validation."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, run in enumerate(runs):
@@ -108,7 +108,6 @@ def plot(runs: list[Run], path: Path) -> None:
             errors = [100 * (1 - value) for value in run.log[column]]
             axes.plot(epochs, errors, style, color=f"C{number}", label=f"{name}: {where}")
     axes.set(xlabel="epoch", ylabel="top-1 error, %", title="One view", ylim=(0, None))
-    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=100)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.common import argument_parser, machine, markdown_table
 
 WAYS = {
@@ -114,10 +115,9 @@ def table(runs: list[Run]) -> str:
     return markdown_table(head, rows)
 
 
+@course_style(formulas=True)
 def plot(runs: list[Run], path: Path) -> None:
     """Draws the mean error by epoch, with the range of the seeds."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for way, found in by_way(runs).items():
@@ -131,7 +131,6 @@ def plot(runs: list[Run], path: Path) -> None:
         xlabel="epoch",
         ylabel="top-1 error in validation, %",
     )
-    axes.grid(alpha=0.3)
     axes.legend(title="start")
     figure.savefig(path, dpi=100)
 

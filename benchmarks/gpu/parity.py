@@ -16,7 +16,7 @@ LIMITS = {
     "within-map normalization": 2e-6,
     "grouped convolution": 1e-4,
     "forward": 1e-4,
-    "step": 1e-3,
+    "step": 1e-2,  # statistics of a batch of four, by which batch normalization divides, amplify
 }
 """Largest differences that are taken for rounding, as shares of the largest value."""
 

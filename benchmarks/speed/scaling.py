@@ -6,6 +6,7 @@ With a plot of each, which `benchmarks.plots` draws again from `scaling.json`.
 import json
 from pathlib import Path
 
+from alexnet_keras.figures import Figure, course_style
 from benchmarks.common import machine
 from benchmarks.speed.harness import Contender, measure, measuring_options, report, speed_parser
 from benchmarks.speed.inference import package as inference
@@ -15,10 +16,9 @@ from benchmarks.speed.training import package as training
 KINDS = {"training": training, "inference": inference}
 
 
+@course_style(formulas=True)
 def plot(saved: dict, path: Path) -> None:
     """Draws the sections of `scaling.json` side by side."""
-    from matplotlib.figure import Figure
-
     sections = saved["sections"]
     figure = Figure(figsize=(4.2 * len(sections), 3.8), layout="constrained")
     for axes, (title, section) in zip(
@@ -42,7 +42,6 @@ def plot(saved: dict, path: Path) -> None:
         shown = [rate for rate in rates if low / 2 < rate < 2 * top]
         axes.set_yticks(shown, map(str, shown))
         axes.set(title=title, xlabel=title.lower(), ylabel="images/s")
-        axes.grid(alpha=0.3)
         axes.legend()
     processor = saved["machine"]["processor"]
     figure.suptitle(f"AlexNet, float32, {saved['machine']['cores']} cores ({processor})")

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -58,13 +59,17 @@ def test_tables_of_precision():
     assert "| bfloat16 | 2 | 46.00% | +1.00 | +1.00 to +1.00 |" in error
 
 
-@pytest.mark.parametrize(("name", "runs"), [("relu", 8), ("lrn", 4)])
-def test_small_network_runs(name, runs, tmp_path, capsys):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "runs", "options"),
+    [("relu", 8, ["--regimes", "paper"]), ("lrn", 4, [])],
+)
+def test_small_network_runs(name, runs, options, tmp_path, capsys):
     from alexnet_keras.experiments import read_lines
     from benchmarks import plots
 
     script = importlib.import_module(f"benchmarks.claims.{name}")
-    script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path)])
+    script.main(["--miniature", "--repetitions", "2", "--out", str(tmp_path), *options])
     (path,) = tmp_path.glob("*.jsonl")
     lines = read_lines(path, script.Run)
     assert len(lines) == runs and script.sentence(lines) in capsys.readouterr().out
@@ -78,7 +83,8 @@ def test_small_network_runs(name, runs, tmp_path, capsys):
 def relu_run(activation, rate, seed, errors):
     from benchmarks.claims.relu import Run
 
-    return Run("pictures", 10, 1.0, activation, rate, seed, 2, errors, 1.0, {})
+    about = ("pictures", 10, 1.0, "paper", activation, rate, seed, 2)
+    return Run(*about, errors, 1.0, "CPU", {})
 
 
 def test_epochs_until_a_quarter():
@@ -100,9 +106,81 @@ def test_ratio_is_of_the_best_rates_by_seed():
         relu_run("tanh", 0.1, 2, [0.9, 0.8, 0.8, 0.25]),
         relu_run("tanh", 0.1, 1, [0.9, 0.8, 0.25]),
     ]
-    assert best_rate(runs, "relu") == 0.2 and best_rate(runs, "tanh") == 0.1
-    assert ratios(runs) == pytest.approx([2, 1.5])
+    assert [best_rate(runs, "paper", name) for name in ("relu", "tanh")] == [0.2, 0.1]
+    assert ratios(runs, "paper") == pytest.approx([2, 1.5])
     assert "1.75 times as many" in sentence(runs) and "1.50 to 2.00 over 2 seeds" in sentence(runs)
+
+
+def overfitted(condition, seed, error, rate=0.1, right=""):
+    from benchmarks.claims.overfitting import Run
+
+    lists = ([], [], 1, [], [0.0], [], [error], right)
+    return Run("pictures", 9, 64, 72, 0.1, condition, rate, seed, 2, 1, *lists, 1.0, "CPU", {})
+
+
+def test_conditions_are_compared_at_their_own_best_rates():
+    from benchmarks.claims.overfitting import best_rate, comparisons, table
+
+    runs = [
+        overfitted("base", 100, 0.5),
+        overfitted("base", 100, 0.4, rate=0.2),
+        *(overfitted("base", seed, 0.3) for seed in range(3)),
+        *(overfitted("no LRN", seed, 0.35 + 0.01 * seed) for seed in range(3)),
+    ]
+    assert best_rate(runs, "base") == 0.2
+    base, other = comparisons(runs)
+    assert base.errors == {0: 0.3, 1: 0.3, 2: 0.3}  # not the seed that chose the rate
+    assert other.differences == pytest.approx({0: 0.05, 1: 0.06, 2: 0.07})
+    # A mean of 6 points, a standard error of 1 / sqrt(3), Student's 4.303 for three seeds.
+    assert "| no LRN | 3 | 0.1 | 0.0 % | 36.0 % | +6.0 | +3.5 to +8.5 |" in table(runs)
+
+
+def test_interval_takes_in_which_pictures_there_are():
+    import base64
+
+    from benchmarks.claims.overfitting import interval_with_pictures
+
+    def run(condition, seed, answers):
+        right = base64.b64encode(np.packbits(answers)).decode()
+        return overfitted(condition, seed, 1 - np.mean(answers), right=right)
+
+    rng = np.random.default_rng(0)
+    answers = rng.random((2, 3, 400)) < np.array([0.8, 0.6])[:, None, None]
+    pairs = list(zip(("base", "no LRN"), answers))
+    runs = [run(name, seed, rows[seed]) for name, rows in pairs for seed in range(3)]
+    low, high = interval_with_pictures(runs, "no LRN")
+    assert runs[0].answers().tolist() == answers[0, 0].tolist()
+    assert low < 0.2 < high
+    without = interval_with_pictures([dataclasses.replace(run, right="") for run in runs], "no LRN")
+    assert high - low > without[1] - without[0]
+
+
+@pytest.mark.slow
+def test_overfitting_runs_and_goes_on(tmp_path, capsys):
+    from benchmarks.claims import overfitting
+
+    options = ["--miniature", "--conditions", "base", "no LRN", "--out", str(tmp_path)]
+    overfitting.main(options)
+    assert capsys.readouterr().out.count("validation") == 8 + 1  # 2 rates, 2 seeds each; the table
+    before = (tmp_path / "overfitting.jsonl").read_text()
+    assert len(before.splitlines()) == 8
+    overfitting.main(options)
+    assert (tmp_path / "overfitting.jsonl").read_text() == before
+
+
+def test_pictures_in_memory_are_cropped_and_mirrored():
+    from benchmarks.claims.in_memory import Lookup
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), "uint8")
+    lookup = Lookup(images, 6)
+    centre = np.asarray(lookup(np.array([3, 0], "int32"), training=False))
+    np.testing.assert_array_equal(centre, images[[3, 0], 1:7, 1:7])
+    seen = np.asarray(lookup(np.full(200, 2, "int32"), training=True))
+    crops = {images[2, y : y + 6, x : x + 6].tobytes() for y in range(3) for x in range(3)}
+    mirrored = {
+        images[2, y : y + 6, x : x + 6][:, ::-1].tobytes() for y in range(3) for x in range(3)
+    }
+    assert {picture.tobytes() for picture in seen} == crops | mirrored
 
 
 def test_four_layers():
@@ -133,13 +211,14 @@ def test_difference_of_normalization():
 
 def test_committed_lines_have_their_schema():
     from alexnet_keras.experiments import Result, read_lines
-    from benchmarks.claims import comparison, lrn, relu, trained, transfer
+    from benchmarks.claims import comparison, lrn, overfitting, relu, trained, transfer
     from benchmarks.common import RESULTS
     from benchmarks.gpu.figures import FILE, Figure
 
     schemas = {
         "ablations.jsonl": Result,
         "comparison.jsonl": comparison.Run,
+        "overfitting.jsonl": overfitting.Run,
         "relu.jsonl": relu.Run,
         "lrn_claim.jsonl": lrn.Run,
         "trained.jsonl": trained.Run,
@@ -184,7 +263,7 @@ def test_script_runs(name, tmp_path, capsys):
 
 def test_pages_are_those_of_the_results():
     from alexnet_keras.experiments import read_lines
-    from benchmarks.claims import comparison, lrn, relu, trained, transfer
+    from benchmarks.claims import comparison, lrn, overfitting, relu, trained, transfer
     from benchmarks.common import RESULTS
     from benchmarks.speed.harness import saved_tables
     from benchmarks.summary import summary
@@ -201,6 +280,7 @@ def test_pages_are_those_of_the_results():
         transfer.table(lines("transfer", transfer)),
         trained.table(lines("trained", trained)),
         relu.sentence(lines("relu", relu)),
+        overfitting.table(lines("overfitting", overfitting)),
         lrn.sentence(lines("lrn_claim", lrn)),
         *comparison.tables(lines("comparison", comparison), rates).values(),
     ]
@@ -259,7 +339,6 @@ def test_comparison_runs_and_goes_on(tmp_path, capsys, monkeypatch):
 
 
 def noise(folder, pictures):
-    import numpy as np
     from PIL import Image
 
     folder.mkdir(parents=True)
@@ -276,8 +355,6 @@ def read_comparison(folder):
 
 
 def test_runs_are_kept(tmp_path, capsys):
-    import numpy as np
-
     from alexnet_keras import load_run
     from alexnet_keras.cli import main
     from alexnet_keras.experiments import read_lines
@@ -307,8 +384,6 @@ def test_runs_are_kept(tmp_path, capsys):
 
 
 def test_epochs_to_reach_an_error():
-    import numpy as np
-
     from benchmarks.claims.transfer import epochs_to_reach
 
     errors = np.array([[0.9, 0.5, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]])

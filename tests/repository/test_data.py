@@ -219,15 +219,16 @@ def test_patterns_of_package_data_hold_what_comes_with_the_package():
         path
         for package, patterns in tool["package-data"].items()
         for pattern in patterns
-        for path in (DATA.parent / tool["package-dir"][package]).glob(
+        for path in (DATA.parent / tool["package-dir"].get(package, package)).glob(
             f"{pattern}/*" if pattern.endswith("**") else pattern
         )
         if package in tool["packages"]
     }
     results = DATA.parent / "benchmarks" / "results"
     shipped = [
-        results / "ablations.jsonl",
-        *results.glob("comparison.json*"),
+        DATA.parent / "alexnet_keras" / "style.mplstyle",
+        results / "comparison.json",
+        *results.glob("*.jsonl"),
         *BUILD.iterdir(),
         *(DATA / "trained").glob("*/*"),
     ]

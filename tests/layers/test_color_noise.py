@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_keras.color_noise import PCAColorNoise, color_directions
+from alexnet_keras.layers import PCAColorNoise, color_directions
 
 pytestmark = [pytest.mark.portable, pytest.mark.usefixtures("no_gradients")]
 

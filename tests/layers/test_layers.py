@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alexnet_keras import layers
 from alexnet_keras.layers import (
     GroupedConv2D,
     LocalResponseNormalization,
@@ -81,7 +80,9 @@ def test_lrn_equals_loops(x, size, k, alpha, beta, divide, groups):
 def way(request, monkeypatch):
     """The sums as they are done here, and as they are done on a GPU."""
     if request.param == "a GPU's":
-        monkeypatch.setattr(layers, "_product_is_faster", lambda x: False)
+        monkeypatch.setattr(
+            "alexnet_keras.layers.response_normalization._product_is_faster", lambda x: False
+        )
 
 
 def value_and_gradient(layer, x, g):
