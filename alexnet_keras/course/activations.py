@@ -117,9 +117,9 @@ def plot_rates(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> 
     Example:
 
     >>> from alexnet_keras.course import results
-    >>> figure = plot_rates(results("relu"), {"paper": "as in 2012", "he": "as today"})
+    >>> figure = plot_rates(results("relu"), {"paper": "as in 2012"})
     >>> len(figure.axes)
-    2
+    1
     """
     figure, panels = _panels(titles)
     never = 1.25 * max(len(run["errors"]) for run in runs)
@@ -161,9 +161,9 @@ def plot_fastest(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -
     Example:
 
     >>> from alexnet_keras.course import results
-    >>> figure = plot_fastest(results("relu"), {"paper": "as in 2012", "he": "as today"})
+    >>> figure = plot_fastest(results("relu"), {"paper": "as in 2012"})
     >>> len(figure.axes)
-    2
+    1
     """
     figure, panels = _panels(titles)
     for axes, regime in zip(panels, titles):
@@ -185,9 +185,9 @@ def plot_fastest(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -
 
 def _panels(titles):
     """Two panels a row, one for each regime."""
-    rows = math.ceil(len(titles) / 2)
-    figure = Figure(figsize=(9, 0.6 + 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, 2, sharey=True, squeeze=False).ravel()
+    rows, columns = math.ceil(len(titles) / 2), min(2, len(titles))
+    figure = Figure(figsize=(2 + 3.5 * columns, 0.6 + 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, title in zip(panels, titles.values()):
         axes.set_title(title)
     for axes in panels[len(titles) :]:

@@ -185,9 +185,11 @@ def plot(runs: list[Run], path: Path) -> None:
     """Training error by epoch at the best rates, as in the paper's figure 1."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
-    for axes, regime in zip(panels, dict.fromkeys(run.regime for run in runs)):
+    regimes = list(dict.fromkeys(run.regime for run in runs))
+    rows = math.ceil(len(regimes) / 2)
+    figure = Figure(figsize=(10, 0.6 + 3.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(2, len(regimes)), sharey=True, squeeze=False).ravel()
+    for axes, regime in zip(panels, regimes):
         for activation, style, name in (("relu", "-", "ReLU"), ("tanh", "--", "tanh")):
             for i, run in enumerate(compared(runs, regime, activation)):
                 label = f"{name}, rate {run.learning_rate:g}" if not i else None
@@ -195,12 +197,10 @@ def plot(runs: list[Run], path: Path) -> None:
                 errors = [100 * error for error in run.errors]
                 axes.plot(errors, style, color=color, label=label, linewidth=1)
         axes.axhline(100 * TARGET, color="black", linewidth=0.8)
-        axes.set(title=NAMES[regime], ylim=(0, 100))
+        axes.set(title=NAMES[regime], xlabel="epoch", ylabel="training error, %", ylim=(0, 100))
         axes.legend()
-    for axes in panels[2:]:
-        axes.set_xlabel("epoch")
-    for axes in panels[::2]:
-        axes.set_ylabel("training error, %")
+    for axes in panels[len(regimes) :]:
+        axes.remove()
     figure.suptitle(f"Four layers, {runs[0].pictures:,} pictures of 32 x 32; a line a seed")
     figure.savefig(path, dpi=100)
 
