@@ -70,6 +70,8 @@ def keep(source: Path, folder: Path, half: bool) -> Path:
         shutil.copy(source / name, folder)
     saved = json.loads((source / "config.json").read_text(encoding="utf-8"))
     saved["config"]["data_dir"] = None  # which is of the machine that trained
+    if saved["config"]["from_weights"]:
+        saved["config"]["from_weights"] = Path(saved["config"]["from_weights"]).name
     write_json(folder / "config.json", saved)
     config, class_names, _ = read_config(source)
     # In full precision, whatever it was trained in: that is faster where it is used.
