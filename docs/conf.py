@@ -41,6 +41,7 @@ include_patterns = [
     "*.md",
     "docs/*.md",
     "data/README.md",
+    "benchmarks/README.md",
     "benchmarks/results/README.md",
     "notebooks/*.ipynb",
     "notebooks/zh/*.ipynb",
@@ -87,7 +88,13 @@ def add_contents(app, docname, source):
         course = sorted((ROOT / "notebooks").glob("*.ipynb"))
         chinese = sorted((ROOT / "notebooks" / "zh").glob("*.ipynb"))
         source[0] += contents("The course", [(_english_title(p), _docname(p)) for p in course])
-        pages = ["docs/api", "docs/scale", "benchmarks/results/README", "data/README"]
+        pages = [
+            "docs/api",
+            "docs/scale",
+            "benchmarks/README",
+            "benchmarks/results/README",
+            "data/README",
+        ]
         source[0] += contents("Reference", [("", page) for page in pages])
         source[0] += contents("Project", [("", "CHANGELOG"), ("", "CONTRIBUTING")])
         entries = [("简介", "README.zh-CN"), *(("", _docname(path)) for path in chinese)]
