@@ -1,6 +1,7 @@
 """What can be checked of the notebooks without running them; nbval runs them."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,12 @@ def test_other_address_is_noticed():
         assert links.with_links(moved, name, f"notebooks/{path.name}") == text
 
 
+def texts_of(output):
+    """What of an output is read, not looked at."""
+    data = output.get("data", {})
+    return [output.get("text", ""), *(data[kind] for kind in data if kind.startswith("text/"))]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
     def test_begins_and_ends_as_the_others(self, path):
@@ -54,6 +61,10 @@ class TestNotebook:
         assert outputs
         assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
         assert path.stat().st_size < 1_000_000
+        texts = [text for output in outputs for text in texts_of(output)]
+        assert not re.findall(
+            r"(?:/home|/root|/tmp|/Users|/var|/work|/content)/\S+", "".join(texts)
+        )
 
     def test_some_outputs_are_checked(self, path):
         tags = [tag for cell in cells(path, "code") for tag in cell.metadata.get("tags", [])]
