@@ -11,7 +11,7 @@ from alexnet_keras.course.colors import plot_components
 from alexnet_keras.course.comparison import plot_comparison
 from alexnet_keras.course.convolution_drawing import draw_convolution
 from alexnet_keras.course.curves import plot_losses
-from alexnet_keras.course.data import CLASS_NAMES, class_names, photographs
+from alexnet_keras.course.data import class_names, photographs
 from alexnet_keras.course.exercises import check, verdict
 from alexnet_keras.course.kept_results import results
 from alexnet_keras.course.network_drawing import draw_network
@@ -19,7 +19,6 @@ from alexnet_keras.course.predictions import plot_confusion_counts, plot_predict
 from alexnet_keras.course.tables import LAYER_COLORS, Table, table
 
 __all__ = [
-    "CLASS_NAMES",
     "LAYER_COLORS",
     "Table",
     "check",

@@ -9,24 +9,11 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from alexnet_keras.common import check_choice, packaged_path
+from alexnet_keras.pictures import IMAGENETTE
 
 VARIABLE = "ALEXNET_KERAS_DATA"
 PHOTOGRAPHS, DRAWINGS = "imagenette/160px-v2", "openclipart"
 _SOURCE = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz"
-
-CLASS_NAMES = {
-    "n01440764": "tench",
-    "n02102040": "English springer",
-    "n02979186": "cassette player",
-    "n03000684": "chain saw",
-    "n03028079": "church",
-    "n03394916": "French horn",
-    "n03417042": "garbage truck",
-    "n03425413": "gas pump",
-    "n03445777": "golf ball",
-    "n03888257": "parachute",
-}
-"""Names of Imagenette's classes, which its files call by their numbers in WordNet."""
 
 
 def photographs() -> tuple[str, str | None]:
@@ -90,4 +77,4 @@ def class_names(info: Any) -> list[str]:
     >>> class_names(tfds.builder("imagenette/160px-v2").info)[:2]
     ['tench', 'English springer']
     """
-    return [CLASS_NAMES.get(name, name) for name in info.features["label"].names]
+    return [IMAGENETTE.get(name, name) for name in info.features["label"].names]

@@ -23,7 +23,7 @@ from alexnet_keras.pictures.batches import (
 from alexnet_keras.pictures.dataset import SHUFFLE_CHUNK, ImageDataset, numpy_batches, undecodable
 from alexnet_keras.pictures.decoding import decode_by_tensorflow, decode_image
 from alexnet_keras.pictures.folders import EXTENSIONS, HELD_OUT, picture_files
-from alexnet_keras.pictures.opening import CHECKSUMS, MANIFEST, is_folder, open_dataset
+from alexnet_keras.pictures.opening import CHECKSUMS, IMAGENETTE, MANIFEST, is_folder, open_dataset
 from alexnet_keras.pictures.records import write_records
 from alexnet_keras.pictures.squares import MOST_BYTES, Squares, byte_square, training_squares
 
@@ -32,6 +32,7 @@ __all__ = [
     "ColorStatistics",
     "EXTENSIONS",
     "HELD_OUT",
+    "IMAGENETTE",
     "IMAGENET_STATISTICS",
     "ImageDataset",
     "MANIFEST",
