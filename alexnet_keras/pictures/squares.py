@@ -129,7 +129,7 @@ def training_squares(dataset: ImageDataset, image_size: int) -> Squares:
 
     >>> from alexnet_keras import open_dataset
     >>> training_squares(open_dataset(), image_size=64).images.shape
-    TensorShape([1346, 72, 72, 3])
+    TensorShape([1381, 72, 72, 3])
     """
     squares = Squares(dataset, "train", square_side(image_size))
     return squares.in_memory() if squares.nbytes <= _most_bytes() else squares

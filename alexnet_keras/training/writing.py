@@ -19,10 +19,11 @@ class BackgroundWriter:
 
     Example:
 
-    >>> writer = BackgroundWriter()
-    >>> writer.start(lambda: print("written"))
+    >>> writer, done = BackgroundWriter(), []
+    >>> writer.start(lambda: done.append("written"))
     >>> writer.wait()
-    written
+    >>> done
+    ['written']
     >>> writer.close()
     """
 
