@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_keras import Devices, TrainingConfig, resume, train
-from alexnet_keras.training import checkpoint
+from alexnet_keras.training import callbacks, checkpoint
 
 
 def digest(model):
@@ -52,6 +52,7 @@ def main():
         if len(losses) == kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    callbacks.SeldomReading.EVERY = 1
     keras.Model.fit, checkpoint.Checkpoints.on_train_batch_end = fit, on_train_batch_end
     names = {"strategy", "hosts", "rank"} & arguments.keys()
     arguments["devices"] = Devices(**{name: arguments.pop(name) for name in names})

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from alexnet_keras import Devices, TrainingConfig, resume, train
 from alexnet_keras.devices import choose_strategy, replica_count
-from alexnet_keras.training import checkpoint
+from alexnet_keras.training import callbacks, checkpoint
 from tests.conftest import without_times
 
 pytestmark = pytest.mark.slow
@@ -47,6 +47,7 @@ def curve(monkeypatch, action, **arguments):
         original(self, batch, logs)
 
     monkeypatch.setattr(checkpoint.Checkpoints, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(callbacks.SeldomReading, "EVERY", 1)
     run = action(verbose=0, **arguments)
     monkeypatch.undo()
     return losses, run.log()
