@@ -90,8 +90,8 @@ def train_one(name: str, config: Any, folder: Path, end: float) -> Run:
         write_json(folder / "time.json", {"training_seconds": round(time.time() - started, 1)})
     finally:
         stop.cancel()
-    for name in ("last.keras", CHECKPOINT):  # several runs of full width take gigabytes
-        (folder / name).unlink(missing_ok=True)
+    for file in ("last.keras", CHECKPOINT):  # several runs of full width take gigabytes
+        (folder / file).unlink(missing_ok=True)
     dataset = run.open_dataset()
     for views in (1, 10):
         result = evaluate(run.model, dataset, run.statistics, views=views)

@@ -54,7 +54,8 @@ def read_run(folder: Path) -> tuple[Run, list[np.ndarray]]:
     from alexnet_keras.inspection import first_filters
 
     run = load_run(folder)
-    log = {name: column.tolist() for name, column in run.log().items()}
+    # Of an epoch of one step there is no speed, which is then not a number.
+    log = {name: column.tolist() for name, column in run.log().items() if np.isfinite(column).all()}
     paths = [folder / "report.json", folder / "evaluation-validation-10" / "report.json"]
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     times = json.loads((folder / "time.json").read_text(encoding="utf-8"))
