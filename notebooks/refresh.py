@@ -126,8 +126,11 @@ def clean(notebook: Any) -> None:
         cell.execution_count = number
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         for output in cell.outputs:
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-            if len(output.get("data", {}).get("image/png", "")) > LARGE_PICTURE:
+            data = output.get("data", {})
+            data.pop("application/vnd.jupyter.widget-view+json", None)
+            if "text/plain" in data:  # of `model.summary()`, whose colours the HTML has, too
+                data["text/plain"] = re.sub(r"\x1b\[[0-9;]*m", "", data["text/plain"])
+            if len(data.get("image/png", "")) > LARGE_PICTURE:
                 output.data["image/jpeg"] = _as_jpeg(output.data.pop("image/png"))
             if "execution_count" in output:
                 output.execution_count = number
